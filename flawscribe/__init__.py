@@ -1,0 +1,1 @@
+"""flawscribe tells what is wrong with AI-generated images."""

@@ -1,0 +1,25 @@
+"""Errors that a user can mend: printed as one line, without a traceback, with a documented exit code."""
+
+import difflib
+from collections.abc import Iterable
+
+OK, SOME_FAILED, USAGE, SETUP = 0, 1, 2, 3
+
+
+class UserError(Exception):
+    """Something the user asked for cannot be done as asked (exit code 2); the message says the mend."""
+
+    exit_code = USAGE
+
+
+class SetupError(UserError):
+    """Something outside the arguments is missing or refuses: a package, a server, a key (exit code 3)."""
+
+    exit_code = SETUP
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'x'?"` for the nearest of `known`, or the whole list where none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(names)}."

