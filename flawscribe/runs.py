@@ -153,6 +153,27 @@ class Run:
         """The row that counts for each id."""
         return {row.id: row for row in self.rows(stage)}
 
+    def lookup(self, stage: str) -> Callable[[str], Row | None]:
+        """As `latest`, for runs of any length: a function from an id to its row, which keeps only offsets in memory."""
+        shards, where = self._shards(stage), {}
+        for number, shard in enumerate(shards):
+            with shard.open("rb") as f:
+                at = 0
+                for n, line in enumerate(f, 1):
+                    if line.endswith(b"\n"):
+                        where[_row(line, shard, n).id] = number, at
+                    at += len(line)
+
+        def find(id: str) -> Row | None:
+            if id not in where:
+                return None
+            number, at = where[id]
+            with shards[number].open("rb") as f:
+                f.seek(at)
+                return _row(f.readline(), shards[number], 0)
+
+        return find
+
     def samples(self) -> Iterator[Sample]:
         """The samples of the run that could be read, in the manifest's order."""
         for row in self.rows("samples"):

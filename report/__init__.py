@@ -1,0 +1,1 @@
+"""Evaluation, the HTML report, exports, and the chain of all stages."""
