@@ -1,0 +1,87 @@
+"""The verb `describe`."""
+
+import json
+import sys
+from collections import Counter
+from typing import Any
+
+import click
+
+EPILOG = """
+\b
+Examples:
+  flawscribe describe pictures/ -o run/
+  flawscribe describe manifest.jsonl -o run/ --model Qwen/Qwen3-VL-4B-Instruct --engine vllm
+  flawscribe describe manifest.jsonl -o run/ --model gpt-4o --engine openai
+  flawscribe describe manifest.jsonl -o run/ --model nano --base-url http://localhost:8000/v1
+  flawscribe describe manifest.jsonl -o run/ --descriptions answers.jsonl
+
+\b
+The key of an OpenAI-compatible server is read from $OPENAI_API_KEY.
+Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("input")
+@click.option("-o", "--out", help="The run directory to make or go on with.")
+@click.option("--model", default="nano", show_default=True, help="A packaged model, a directory, a hub name, or a served name.")
+@click.option("--engine", default="auto", show_default=True, help="auto, transformers, vllm, openai or replay.")
+@click.option("--base-url", help="An OpenAI-compatible server, such as http://localhost:8000/v1.")
+@click.option("--protocol", default="single", show_default=True, help="single, or conservative: fewer false alarms.")
+@click.option("--prompts", help="A folder whose describe.yaml or describe_conservative.yaml replaces ours.")
+@click.option("--max-tokens", default=512, show_default=True, type=click.IntRange(1), help="Longest answer.")
+@click.option("--temperature", default=0.0, show_default=True, type=click.FloatRange(0, 2), help="0 is greedy.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Matters above temperature 0.")
+@click.option("--window", type=click.IntRange(1), help="Requests in flight (default: the engine's own).")
+@click.option("--timeout", default=120.0, show_default=True, type=click.FloatRange(min=0.1), help="Seconds for one request to a server.")
+@click.option("--replay", help="JSON lines of id and text for --engine replay.")
+@click.option("--descriptions", help="JSONL, CSV or Parquet with descriptions made elsewhere: no model is asked.")
+@click.option("--redo", is_flag=True, help="Forget this stage's rows and start again.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def describe(
+    input: str,
+    out: str | None,
+    descriptions: str | None,
+    redo: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Describe the defects of every image of INPUT: a manifest, a folder of images, or a run directory."""
+    from describe.external import import_descriptions
+    from describe.stage import describe_run
+    from flawscribe.inputs import open_run
+
+    run = open_run(input, out)
+    if descriptions is not None:
+        counts = import_descriptions(run, descriptions, redo=redo)
+    else:
+        counts = describe_run(run, redo=redo, tell=lambda line: click.echo(line, err=True), **options)
+    wanted = {sample.id for sample in run.samples()}
+    rows = {name: row for name, row in run.latest("describe").items() if name in wanted}
+    unread = [row for row in run.latest("samples").values() if row.failure]
+    failures = Counter(row.failure.kind.value for row in [*rows.values(), *unread] if row.failure)
+    defective = sum(bool(row.record and row.record["defective"]) for row in rows.values())
+    figures = {
+        "run": str(run.path),
+        "images": len(rows) + len(unread),
+        "ok": sum(row.ok for row in rows.values()),
+        "defective": defective,
+        "failed": sum(failures.values()),
+        "failures": dict(failures.most_common()),
+        "done_before": counts.kept,
+    }
+    if as_json:
+        click.echo(json.dumps(figures, indent=1))
+    else:
+        _print(figures)
+    sys.exit(1 if failures else 0)
+
+
+def _print(figures: dict[str, Any]) -> None:
+    ok, before = figures["ok"], figures["done_before"]
+    click.echo(f"{figures['run']}: {figures['images']} images, {ok} described ({before} before)")
+    click.echo(f"  {'defective':<18}{figures['defective']:>8}")
+    click.echo(f"  {'no defect':<18}{ok - figures['defective']:>8}")
+    for kind, n in figures["failures"].items():
+        click.echo(f"  failed: {kind:<18}{n:>8}" if len(kind) > 10 else f"  {'failed: ' + kind:<18}{n:>8}")

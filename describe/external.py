@@ -1,0 +1,127 @@
+"""Descriptions made elsewhere, as the describe stage of a run."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from describe.protocol import STAGE, row_of
+from engines.base import Fault, one_line
+from flawscribe.errors import UserError
+from flawscribe.records import Description, Failure, FailureKind, Row, Sample
+from flawscribe.runs import Counts, Run, key_of, run_stage
+
+COLUMNS = ("id", "description", "defective", "p_defective")
+_YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
+
+
+def import_descriptions(run: Run, file: str | Path, redo: bool = False) -> Counts:
+    """Fill the describe stage from a JSONL, CSV or Parquet file.
+
+    Columns: `id`, `description` (text, or null/empty for "no defect"), optionally `defective` and
+    `p_defective` in [0, 1]; others are ignored. Samples without a row fail as missing_answer, rows that
+    contradict themselves as invalid_answer, repeated ids as repeated_id. UserError where the file cannot be read.
+    """
+    path = Path(file)
+    outcomes, extra = _read(path), 0
+
+    def key(sample: Sample) -> str:
+        return key_of(stage=STAGE, imported=repr(outcomes.get(sample.id)))
+
+    def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
+        for sample, k in pairs:
+            missing = Fault(FailureKind.MISSING_ANSWER, f"{path.name} has no row for this id")
+            yield row_of(sample.id, k, outcomes.get(sample.id, missing))
+
+    settings = {"descriptions": path.name, "digest": _digest(path)}
+    counts = run_stage(run, STAGE, settings, key, process, redo=redo)
+    extra = len(outcomes.keys() - {sample.id for sample in run.samples()})
+    run.note(STAGE, reason=f"imported from {path.name}", rows_without_sample=extra)
+    return counts
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()[:16]
+
+
+def _read(path: Path) -> dict[str, Description | Fault]:
+    outcomes: dict[str, Description | Fault] = {}
+    try:
+        for n, row in enumerate(_rows(path), 1):
+            name = row.get("id")
+            if name is None or str(name) == "":
+                raise UserError(f"{path}, row {n} has no id")
+            if str(name) in outcomes:
+                outcomes[str(name)] = Fault(FailureKind.REPEATED_ID, f"{path.name} has several rows for this id")
+            else:
+                outcomes[str(name)] = _outcome(row)
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as e:
+        raise UserError(f"cannot read {path}: {one_line(getattr(e, 'strerror', None) or e)}") from e
+    return outcomes
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        file = pq.ParquetFile(path)
+        columns = [name for name in COLUMNS if name in file.schema_arrow.names]
+        _need(path, columns)
+        for batch in file.iter_batches(columns=columns):
+            yield from batch.to_pylist()
+    elif kind == ".csv":
+        with path.open(encoding="utf-8-sig", newline="") as f:
+            reader = csv.DictReader(f)
+            _need(path, list(reader.fieldnames or ()))
+            yield from reader
+    elif kind in (".jsonl", ".ndjson"):
+        with path.open(encoding="utf-8-sig") as f:
+            for n, line in enumerate(f, 1):
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line)
+                except (ValueError, RecursionError) as e:
+                    raise UserError(f"{path}:{n} is not JSON: {one_line(e)}") from e
+                if not isinstance(row, dict):
+                    raise UserError(f"{path}:{n} is not an object")
+                _need(path, list(row))
+                yield row
+    else:
+        raise UserError(f"{path}: descriptions come as .jsonl, .csv or .parquet")
+
+
+def _need(path: Path, columns: list[str]) -> None:
+    for name in COLUMNS[:2]:
+        if name not in columns:
+            raise UserError(f"{path} has no column {name!r}")
+
+
+def _outcome(row: dict[str, Any]) -> Description | Fault:
+    """One row as a Description. A text means defective and none means flawless, unless `defective` says otherwise."""
+    text, said, probability = row["description"], row.get("defective"), row.get("p_defective")
+    if text is not None and not isinstance(text, str):
+        return Fault(FailureKind.INVALID_ANSWER, f"description is {type(text).__name__}, not a text or null")
+    text = (text or "").strip()
+    if isinstance(said, str):
+        word = said.strip().lower()
+        said = True if word in _YES else False if word in _NO else None if word == "" else said
+    if said is not None and not isinstance(said, bool):
+        return Fault(FailureKind.INVALID_ANSWER, f"defective is {one_line(repr(said), 60)}, not true or false")
+    if said is not None and said != bool(text):
+        without = "without" if said else "with"
+        return Fault(FailureKind.INVALID_ANSWER, f"defective is {str(said).lower()} {without} a description")
+    try:
+        probability = None if probability in (None, "") else float(probability)
+        text.encode()
+        return Description(defective=bool(text), p_defective=probability, text=text)
+    except (ValidationError, ValueError, TypeError):
+        told = one_line(repr(row.get("p_defective")), 60)
+        return Fault(FailureKind.INVALID_ANSWER, f"p_defective is {told}, not a number from 0 to 1")

@@ -1,0 +1,115 @@
+"""The stage `describe` of a run."""
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import prompts as prompt_files
+from describe.protocol import MAX_TOKENS, PROTOCOLS, STAGE, describe_samples
+from engines.registry import build, choose, is_served, served_model
+from flawscribe.errors import UserError, did_you_mean
+from flawscribe.images import Digests, ImageFailure
+from flawscribe.models import ModelRef, resolve_model
+from flawscribe.records import Failure, Row, Sample
+from flawscribe.runs import Counts, Run, key_of, run_stage
+
+FORMAT = 1
+"""Raised when the wire format or the way answers are read changes: old rows are then asked for again."""
+
+
+def describe_run(
+    run: Run,
+    *,
+    model: str = "nano",
+    engine: str = "auto",
+    protocol: str = "single",
+    prompts: str | Path | None = None,
+    base_url: str | None = None,
+    redo: bool = False,
+    max_tokens: int = MAX_TOKENS,
+    temperature: float = 0.0,
+    seed: int = 0,
+    replay: str | None = None,
+    window: int | None = None,
+    timeout: float = 120.0,
+    tell: Callable[[str], None] | None = None,
+) -> Counts:
+    """Describe the run's samples that have no good row yet. The engine starts only if there are any.
+
+    `tell` gets one line on which engine is used and why, and what leaves the machine.
+    Raises UserError for arguments that do not fit, SetupError where the model cannot be asked at all.
+    """
+    if protocol not in PROTOCOLS:
+        raise UserError(f"there is no protocol {protocol!r}.{did_you_mean(protocol, PROTOCOLS)}")
+    prompt = prompt_files.load(PROTOCOLS[protocol], prompts)
+    chosen, _ = choose(engine, base_url) if engine != "auto" else (engine, "")
+    ref = _model(model, chosen, base_url, replay)
+    sampling = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed if temperature > 0 else 0}
+    asked: dict[str, Any] = {
+        "model": ref.name,
+        "revision": ref.revision,
+        "protocol": protocol,
+        "prompt": f"{prompt.name} v{prompt.version} {prompt.digest}",
+        **sampling,
+    }
+    digests = Digests(run.path)
+
+    def key(sample: Sample) -> str | Failure:
+        try:
+            image = digests.digest(sample.image)
+        except ImageFailure as e:
+            return e.failure(STAGE)
+        return key_of(stage=STAGE, format=FORMAT, image=image, text=sample.prompt, **asked)
+
+    def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
+        first = next(pairs, None)
+        if first is None:
+            return
+        asker, reason = build(
+            engine, ref, base_url=base_url, window=window, timeout=timeout, replay=replay
+        )
+        try:
+            if tell:
+                tell(_announcement(reason, asker.facts()))
+            run.note(STAGE, reason=reason)
+            yield from describe_samples(
+                chain([first], pairs), asker, prompt, max_tokens=max_tokens, temperature=temperature, seed=seed
+            )
+            run.note(STAGE, engine=asker.facts())
+        finally:
+            asker.close()
+
+    counts = run_stage(run, STAGE, asked, key, process, redo=redo)
+    run.note(STAGE, tokens=_tokens(run))
+    return counts
+
+
+def _model(name: str, engine: str, base_url: str | None, replay: str | None) -> ModelRef:
+    if engine == "replay":
+        return _replayed(replay)
+    return served_model(name) if is_served(engine, base_url) else resolve_model(name)
+
+
+def _replayed(file: str | None) -> ModelRef:
+    """Recorded answers in the place of a model: known by their content, and named for what they are."""
+    from engines.replay import digest
+
+    if file is None:
+        raise UserError("--engine replay needs --replay FILE (JSON lines of id and text)")
+    return ModelRef(name="replay (recorded answers, no model)", path=file, revision=digest(file), kind="served")
+
+
+def _announcement(reason: str, facts: dict[str, Any]) -> str:
+    if "base_url" in facts:
+        return f"{reason}; images and prompts are sent to {facts['base_url']}"
+    return reason
+
+
+def _tokens(run: Run) -> dict[str, int]:
+    """Tokens of the rows that count, as the engine counted them."""
+    total = {"prompt_tokens": 0, "completion_tokens": 0}
+    for row in run.latest(STAGE).values():
+        for name in total:
+            total[name] += ((row.record or {}).get("usage") or {}).get(name, 0)
+    return total

@@ -1,0 +1,92 @@
+"""The wire format: what the describing model is asked for, and what is accepted as an answer.
+
+Nothing is repaired. Two wrappings that say nothing about the answer are taken off and noted: one
+code fence around the whole, and a leading `<think>…</think>` block.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from engines.base import Fault, one_line
+from flawscribe.records import FailureKind
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "Defective": {"type": "boolean"},
+        "Description": {"type": "array", "items": {"type": "string"}, "maxItems": 1},
+    },
+    "required": ["Defective", "Description"],
+    "additionalProperties": False,
+}
+"""`{"Defective": bool, "Description": [str] | []}`; that both agree is checked after decoding."""
+
+_VALIDATOR = Draft202012Validator(SCHEMA)
+_THINK = re.compile(r"\A\s*<think>(.*?)</think>", re.DOTALL)
+_FENCE = re.compile(r"\A```(?:json|JSON)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
+_REFUSAL = re.compile(
+    r"\A\W*(i['’]?m (very )?sorry|i am (very )?sorry|sorry\b|i apologi[sz]e|(unfortunately,? )?i('m| am)? "
+    r"(cannot|can['’]?t|can not|unable to|not able to|won['’]?t|will not|must decline|decline)|as an ai\b)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A valid answer. `text` is empty exactly when not `defective`; `notes` holds what was taken off."""
+
+    defective: bool
+    text: str
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def parse(answer: str) -> Parsed | Fault:
+    """Read a model's whole answer; anything but one valid object of the wire format is a Fault."""
+    notes: dict[str, str] = {}
+    if think := _THINK.match(answer):
+        notes["reasoning"] = think[1].strip().encode("utf-8", "replace").decode()
+        answer = answer[think.end() :]
+    answer = answer.strip()
+    if fence := _FENCE.match(answer):
+        notes["wrapping"] = "code fence"
+        answer = fence[1].strip()
+    if not answer:
+        return Fault(FailureKind.EMPTY_ANSWER, "the model answered nothing")
+    try:
+        found = json.loads(answer, object_pairs_hook=_object, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as e:
+        if _REFUSAL.match(answer):
+            return Fault(FailureKind.REFUSED, _showing("the model declined", answer))
+        return Fault(FailureKind.INVALID_JSON, _showing(f"not JSON ({one_line(e, 80)})", answer))
+    if error := best_match(_VALIDATOR.iter_errors(found)):
+        where = f" at {error.json_path}" if error.path else ""
+        return Fault(FailureKind.INVALID_ANSWER, _showing(f"{one_line(error.message, 120)}{where}", answer))
+    defective, texts = found["Defective"], [text.strip() for text in found["Description"]]
+    if defective and not any(texts):
+        return Fault(FailureKind.INVALID_ANSWER, "Defective is true, but there is no description")
+    if not defective and texts:
+        return Fault(FailureKind.INVALID_ANSWER, _showing("Defective is false, but there is a description", answer))
+    text = texts[0] if texts else ""
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        return Fault(FailureKind.INVALID_ANSWER, "the description holds half a surrogate pair, which is no text")
+    return Parsed(defective, text, notes)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _showing(what: str, answer: str) -> str:
+    return f"{what}: {one_line(answer, 100)!r}"

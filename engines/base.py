@@ -1,0 +1,90 @@
+"""What every engine takes and gives."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol, TypeVar
+
+from flawscribe.records import FailureKind, Usage
+
+T = TypeVar("T")
+TOP = 20
+"""How many alternatives an engine reports for each token, where it reports any."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question: instructions in `system`, then the picture at path `image` (if any), then `user`.
+
+    `schema` is a JSON schema that an engine may use to constrain decoding; it is a hint, and answers
+    must be validated all the same. `temperature` 0 is greedy; `seed` matters only above it.
+    """
+
+    id: str
+    user: str
+    system: str | None = None
+    image: str | None = None
+    schema: dict[str, Any] | None = field(default=None, hash=False)
+    max_tokens: int = 512
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Token:
+    """A generated token's text and its likeliest alternatives, itself among them, as `(text, log-probability)`."""
+
+    text: str
+    top: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answer. `finish_reason` is "stop", "length" (cut off at `max_tokens`) or the server's own word.
+
+    `tokens` is None where the engine gives no token probabilities.
+    """
+
+    text: str
+    finish_reason: str = "stop"
+    tokens: tuple[Token, ...] | None = None
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a request has no answer: a kind that can be counted and one line for a person."""
+
+    kind: FailureKind
+    message: str
+
+
+class Engine(Protocol):
+    """A way to ask a model. A SetupError from `stream` means that no request could be answered at all."""
+
+    name: str
+
+    def stream(self, requests: Iterator[Request]) -> Iterator[tuple[Request, Answer | Fault]]:
+        """Answer each request, in any order, pulling no more than a bounded window ahead."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What a run records about the engine, as JSON: device, precision, what was switched off."""
+        ...
+
+    def close(self) -> None:
+        """Release the model, its processes and connections; the engine is not used afterwards."""
+        ...
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of at most `size` items, pulled as needed."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def one_line(text: object, limit: int = 300) -> str:
+    """`text` on one line of at most `limit` characters that any file can hold."""
+    words = " ".join(str(text).split()).encode("utf-8", "replace").decode()
+    return words if len(words) <= limit else words[: limit - 1] + "…"

@@ -1,0 +1,100 @@
+"""Choosing an engine by name, or by what is installed and reachable."""
+
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from importlib.util import find_spec
+
+from engines.base import Engine
+from flawscribe.errors import SetupError, UserError, did_you_mean
+from flawscribe.models import ModelRef
+
+ENGINES = {
+    "transformers": "engines.transformers_engine:build",
+    "vllm": "engines.vllm_engine:build",
+    "openai": "engines.openai_engine:build",
+    "replay": "engines.replay:build",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to reach and feed a model. `window` None leaves the number of requests in flight to the engine.
+
+    `timeout` (seconds) and `retries` are the openai engine's, for one request; `replay` is the file of
+    recorded answers.
+    """
+
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    window: int | None = None
+    timeout: float = 120.0
+    retries: int = 4
+    replay: str | None = None
+
+
+def build(
+    name: str,
+    model: ModelRef,
+    *,
+    base_url: str | None = None,
+    api_key_env: str = "OPENAI_API_KEY",
+    window: int | None = None,
+    timeout: float = 120.0,
+    retries: int = 4,
+    replay: str | None = None,
+) -> tuple[Engine, str]:
+    """The engine `name` ("auto" chooses) with `model` loaded, and one line telling why this engine."""
+    chosen, reason = choose(name, base_url)
+    options = Options(base_url, api_key_env, window, timeout, retries, replay)
+    if window is not None and window < 1:
+        raise UserError("the window of requests in flight must be at least 1")
+    module, attribute = ENGINES[chosen].split(":")
+    engine: Engine = getattr(import_module(module), attribute)(model, options)
+    return engine, reason
+
+
+def choose(name: str, base_url: str | None = None) -> tuple[str, str]:
+    """The name of the engine to use and the reason; UserError for an unknown name or a contradiction."""
+    if name != "auto" and name not in ENGINES:
+        raise UserError(f"there is no engine {name!r}.{did_you_mean(name, [*ENGINES, 'auto'])}")
+    if base_url is not None and name not in ("auto", "openai"):
+        raise UserError(f"--base-url needs --engine openai (or auto), not {name}")
+    if name != "auto":
+        return name, f"{name}: asked for"
+    if base_url is not None:
+        return "openai", "openai: a base URL was given"
+    if _installed("vllm") and _cuda():
+        return "vllm", "vllm: a CUDA device is there and vllm is installed"
+    if find_spec("torch") and find_spec("transformers"):
+        why = "no CUDA device" if not _cuda() else "vllm is not installed"
+        return "transformers", f"transformers: {why}"
+    raise SetupError(
+        "no engine can run here: install the models' packages (pip install 'flawscribe[nano]'), "
+        "or name a server with --base-url"
+    )
+
+
+def is_served(name: str, base_url: str | None) -> bool:
+    """Whether the engine `name` asks a server, so that the model is whatever the server calls it."""
+    return name == "openai" or (name == "auto" and base_url is not None)
+
+
+def served_model(name: str) -> ModelRef:
+    """A model known only by the name under which a server offers it."""
+    return ModelRef(name=name, path=name, revision="served", kind="served")
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _cuda() -> bool:
+    if not find_spec("torch"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()

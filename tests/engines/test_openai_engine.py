@@ -1,0 +1,232 @@
+"""The client of OpenAI-compatible servers against a fake server that fails in every way servers do."""
+
+import base64
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_server import GOOD, completion, error, serving
+from PIL import Image
+
+from engines import Answer, Fault, Request, build, served_model
+from flawscribe.errors import SetupError, UserError
+from flawscribe.records import FailureKind
+
+KEY = "sk-secret-123"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def ask(url: str, n: int = 1, model: str = "nano-7", **options: Any) -> list[Answer | Fault]:
+    """Answers to n requests, in the requests' order."""
+    options = {"retries": 2, "timeout": 5, **options}
+    engine, _ = build("auto", served_model(model), base_url=url, **options)
+    try:
+        found = dict(engine.stream(Request(id=str(i), user=f"Look {i}", max_tokens=64) for i in range(n)))
+        return [found[request] for request in sorted(found, key=lambda r: int(r.id))]
+    finally:
+        engine.close()
+
+
+def test_what_is_sent_and_what_comes_back(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (8, 6), "red").save(picture)
+    schema = {"type": "object"}
+    request = Request(id="a", system="Rules.", user="Look.", image=str(picture), schema=schema, max_tokens=9)
+    with serving(lambda body, n: (200, completion())) as server:
+        engine, reason = build("auto", served_model("nano-7"), base_url=server.url)
+        ((_, answer),) = engine.stream(iter([request]))
+        engine.close()
+    assert isinstance(answer, Answer)
+    assert answer.text == GOOD
+    assert answer.tokens and dict(answer.tokens[1].top) == {"true": -0.105, "false": -2.303}
+    assert answer.usage.prompt_tokens == 11
+    assert "base URL" in reason
+    body = server.bodies[0]
+    assert [m["role"] for m in body["messages"]] == ["system", "user"]
+    image, text = body["messages"][1]["content"]
+    assert base64.b64decode(image["image_url"]["url"].split("base64,")[1]) == picture.read_bytes()
+    assert text["text"] == "Look."
+    assert body["response_format"]["json_schema"]["schema"] == schema
+    assert (body["max_tokens"], body["top_logprobs"], body["temperature"]) == (9, 20, 0.0)
+
+
+def test_the_server_is_asked_again_when_it_is_busy_or_broken() -> None:
+    def respond(body: dict[str, Any], n: int) -> tuple[Any, ...]:
+        if n == 0:
+            return 429, error("slow down"), {"retry-after-ms": "10"}
+        return (503, error("overloaded")) if n == 2 else (200, completion())
+
+    with serving(respond) as server:
+        assert all(isinstance(a, Answer) for a in ask(server.url, 3))
+        assert len(server.bodies) == 5
+
+
+FAULTS = [
+    ((429, error("slow down"), {"retry-after-ms": "1"}), FailureKind.RATE_LIMIT),
+    ((500, error("boom"), {"retry-after-ms": "1"}), FailureKind.SERVER_ERROR),
+    ((400, error("This model's maximum context length is 1024 tokens")), FailureKind.CONTEXT_OVERFLOW),
+    ((400, error("too long", "context_length_exceeded")), FailureKind.CONTEXT_OVERFLOW),
+    ((400, error("rejected by our safety system", "content_policy_violation")), FailureKind.REFUSED),
+    ((400, error("no such thing")), FailureKind.BAD_REQUEST),
+    ((413, error("body too large")), FailureKind.BAD_REQUEST),
+    ((200, completion(None, "content_filter")), FailureKind.REFUSED),
+    ((200, completion(None, refusal="I cannot help with that.")), FailureKind.REFUSED),
+    ((200, {**completion(), "choices": []}), FailureKind.EMPTY_ANSWER),
+    ((200, {"choices": [{"message": 5}]}), FailureKind.SERVER_ERROR),
+    ((200, [1]), FailureKind.SERVER_ERROR),
+    ((200, b"<html>hello</html>"), FailureKind.SERVER_ERROR),
+]
+
+
+@pytest.mark.parametrize(("response", "kind"), FAULTS, ids=[f"{r[0]}-{k}" for r, k in FAULTS])
+def test_a_failing_request_is_one_typed_fault_and_the_rest_goes_on(
+    response: tuple[Any, ...], kind: FailureKind
+) -> None:
+    def respond(body: dict[str, Any], n: int) -> tuple[Any, ...]:
+        return response if body["messages"][-1]["content"] == "Look 1" else (200, completion())
+
+    with serving(respond) as server:
+        first, second, third = ask(server.url, 3, retries=1)
+    assert isinstance(first, Answer) and isinstance(third, Answer)
+    assert isinstance(second, Fault)
+    assert second.kind == kind
+    assert "\n" not in second.message and KEY not in second.message
+
+
+def test_a_fault_on_the_very_first_request_is_a_fault_too() -> None:
+    with serving(lambda body, n: FAULTS[2][0] if n == 0 else (200, completion())) as server:
+        first, second = ask(server.url, 2)
+    assert isinstance(first, Fault) and first.kind == FailureKind.CONTEXT_OVERFLOW
+    assert isinstance(second, Answer)
+
+
+def test_a_slow_server_is_a_timeout() -> None:
+    def respond(body: dict[str, Any], n: int) -> tuple[Any, ...]:
+        if n:
+            time.sleep(1)
+        return 200, completion()
+
+    with serving(respond) as server:
+        first, second = ask(server.url, 2, timeout=0.3, retries=0)
+    assert isinstance(first, Answer)
+    assert isinstance(second, Fault) and second.kind == FailureKind.TIMEOUT
+
+
+def test_truncation_and_emptiness_are_told_to_the_caller() -> None:
+    with serving(lambda body, n: (200, completion("{", "length") if n else completion(None))) as server:
+        empty, cut = ask(server.url, 2)
+    assert isinstance(empty, Answer) and empty.text == ""
+    assert isinstance(cut, Answer) and cut.finish_reason == "length"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_wrong_key_is_one_line_that_does_not_show_it(status: int) -> None:
+    said = error(f"Incorrect API key provided: {KEY}")
+    with serving(lambda body, n: (status, said)) as server, pytest.raises(SetupError) as raised:
+        ask(server.url, 5)
+    assert "OPENAI_API_KEY" in str(raised.value) and KEY not in str(raised.value)
+    assert len(server.bodies) == 1
+
+
+def test_a_wrong_model_name_lists_what_is_served() -> None:
+    with (
+        serving(lambda body, n: (404, error("no such model"))) as server,
+        pytest.raises(SetupError, match=r"does not serve 'nano'.*nano-7"),
+    ):
+        ask(server.url, model="nano")
+
+
+def test_an_unreachable_server_is_one_line_at_once() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+        with pytest.raises(SetupError, match="cannot reach http://127"):
+            ask(url)
+
+
+def test_a_server_that_dies_ends_the_stage() -> None:
+    with serving(lambda body, n: (200, completion())) as server:
+        engine, _ = build("openai", served_model("m"), base_url=server.url, retries=0, window=1)
+        stream = engine.stream(Request(id=str(i), user="Look") for i in range(1000))
+        next(stream)
+    with pytest.raises(SetupError, match="stopped answering"):
+        for _, fault in stream:
+            assert isinstance(fault, Fault) and fault.kind == FailureKind.CONNECTION
+    engine.close()
+
+
+def test_what_a_server_does_not_accept_is_left_out_and_noted() -> None:
+    def respond(body: dict[str, Any], n: int) -> tuple[Any, ...]:
+        if "response_format" in body:
+            return 400, error("response_format json_schema is not supported")
+        if body.get("top_logprobs", 0) > 5:
+            return 400, error("top_logprobs must be at most 5")
+        if "max_tokens" in body:
+            return 400, error("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
+        return 200, completion()
+
+    with serving(respond) as server:
+        engine, _ = build("openai", served_model("nano-7"), base_url=server.url)
+        found = list(engine.stream(Request(id=str(i), user="Look", schema={}) for i in range(3)))
+        facts = engine.facts()
+        engine.close()
+    assert all(isinstance(answer, Answer) for _, answer in found)
+    assert len(server.bodies) == 6
+    assert server.bodies[-1]["top_logprobs"] == 5
+    assert sorted(facts["not_accepted"]) == ["max_tokens", "response_format", "top_logprobs"]
+    assert KEY not in repr(facts)
+
+
+def test_the_window_bounds_what_is_in_flight_and_what_is_pulled() -> None:
+    pulled = 0
+
+    def requests() -> Iterator[Request]:
+        nonlocal pulled
+        for i in range(40):
+            pulled += 1
+            yield Request(id=str(i), user="Look")
+
+    def respond(body: dict[str, Any], n: int) -> tuple[Any, ...]:
+        time.sleep(0.02)
+        return 200, completion()
+
+    with serving(respond) as server:
+        engine, _ = build("openai", served_model("m"), base_url=server.url, window=4)
+        for done, _ in enumerate(engine.stream(requests()), 1):
+            assert pulled <= done + 4
+        engine.close()
+    assert pulled == done == 40
+    assert 2 <= server.most_in_flight <= 4
+
+
+def test_a_bad_picture_is_a_fault_and_nothing_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with serving(lambda body, n: (200, completion())) as server:
+        engine, _ = build("openai", served_model("m"), base_url=server.url)
+        ((_, fault),) = engine.stream(iter([Request(id="a", user="Look", image=str(tmp_path / "a.png"))]))
+        engine.close()
+    assert isinstance(fault, Fault) and fault.kind == FailureKind.BROKEN_IMAGE
+    assert not server.bodies
+
+
+def test_set_up_that_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(SetupError, match="OPENAI_API_KEY is not set"):
+        build("openai", served_model("gpt"))
+    with pytest.raises(UserError, match="http://host"):
+        build("openai", served_model("gpt"), base_url="localhost:8000")
+    with pytest.raises(UserError, match="--base-url needs"):
+        build("vllm", served_model("gpt"), base_url="http://localhost:1/v1")
+    with pytest.raises(UserError, match="Did you mean 'transformers'"):
+        build("transfomers", served_model("gpt"))
+    with serving(lambda body, n: (200, completion())) as server:
+        ask(server.url.replace("http://", "http://user:password@"))
+        assert server.keys
