@@ -1,0 +1,203 @@
+"""The whole chain over a run, and the same for one picture in Python."""
+
+import os
+import tempfile
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flawscribe.errors import UserError, did_you_mean
+from flawscribe.records import RLE, Description, Failure, MaskPrediction, Sample
+from flawscribe.runs import Counts, Run
+from report.join import gate, join, judgeable
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+REDOABLE = ("describe", "segment", "judge")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a pass of the chain left: the figures, the report's path, and each stage's counts (None: not run)."""
+
+    metrics: dict[str, Any]
+    report: Path
+    counts: dict[str, Counts | None]
+
+    @property
+    def failed(self) -> bool:
+        """Whether any row failed at any stage, unreadable manifest rows and golden masks among them."""
+        return bool(self.metrics["failures"])
+
+
+def run_pipeline(
+    run: Run,
+    *,
+    model: str = "nano",
+    engine: str = "auto",
+    judge: str = "claims",
+    base_url: str | None = None,
+    judge_base_url: str | None = None,
+    protocol: str = "single",
+    prompts: str | Path | None = None,
+    descriptions: str | Path | None = None,
+    masks: str | Path | None = None,
+    redo: Collection[str] = (),
+    gallery: int | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Describe, segment, judge (where there is golden text to judge by), evaluate and report.
+
+    Each stage does only what the run still lacks; `redo` names stages to start again. With
+    `descriptions` or `masks` that stage is filled from the user's own answers and no model is asked.
+    `tell` gets one line a stage. UserError and SetupError come from the stages as they are.
+    """
+    from report.html import GALLERY, write_report
+
+    check_redo(redo)
+    say = tell or (lambda line: None)
+    counts: dict[str, Counts | None] = {}
+    counts["describe"] = _describe(run, model, engine, base_url, protocol, prompts, descriptions, "describe" in redo, say)
+    say(_told("describe", counts["describe"]))
+    counts["segment"] = _segment(run, masks, "segment" in redo)
+    say(_told("segment", counts["segment"]))
+    counts["judge"] = judge_where_golden(run, judge, judge_base_url, prompts, "judge" in redo, say)
+    metrics = _evaluate(run)
+    report = write_report(run, GALLERY if gallery is None else gallery, metrics)
+    return Outcome(metrics, report, counts)
+
+
+def check_redo(redo: Collection[str]) -> None:
+    """UserError where `redo` names something that is no stage."""
+    for stage in redo:
+        if stage not in REDOABLE:
+            raise UserError(f"there is no stage {stage!r} to redo.{did_you_mean(stage, REDOABLE)}")
+
+
+def judge_where_golden(
+    run: Run,
+    judge: str,
+    base_url: str | None = None,
+    prompts: str | Path | None = None,
+    redo: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> Counts | None:
+    """Judge the run's descriptions; None where no sample has a golden text to judge by."""
+    say = tell or (lambda line: None)
+    if not any(judgeable(sample) for sample in run.samples()):
+        say("judge: nothing to judge by (no golden-defective sample has a golden description)")
+        return None
+    from judge.stage import judge_run
+
+    counts = judge_run(run, judge=judge, base_url=base_url, prompts=prompts, redo=redo, tell=tell)
+    say(_told("judge", counts))
+    return counts
+
+
+def import_answers(run: Run, descriptions: str | Path | None, masks: str | Path | None) -> None:
+    """Fill the stages from answers made elsewhere."""
+    if descriptions is not None:
+        from describe.external import import_descriptions
+
+        import_descriptions(run, descriptions)
+    if masks is not None:
+        from segment.external import import_masks
+
+        import_masks(run, masks)
+
+
+def _describe(
+    run: Run,
+    model: str,
+    engine: str,
+    base_url: str | None,
+    protocol: str,
+    prompts: str | Path | None,
+    descriptions: str | Path | None,
+    redo: bool,
+    tell: Callable[[str], None],
+) -> Counts:
+    if descriptions is not None:
+        from describe.external import import_descriptions
+
+        return import_descriptions(run, descriptions, redo=redo)
+    from describe.stage import describe_run
+
+    return describe_run(
+        run, model=model, engine=engine, base_url=base_url, protocol=protocol, prompts=prompts, redo=redo, tell=tell
+    )
+
+
+def _segment(run: Run, masks: str | Path | None, redo: bool) -> Counts:
+    if masks is not None:
+        from segment.external import import_masks
+
+        return import_masks(run, masks, redo=redo)
+    from segment.stage import segment_run
+
+    return segment_run(run, redo=redo)
+
+
+def _evaluate(run: Run) -> dict[str, Any]:
+    from report.evaluate import evaluate
+
+    return evaluate(run)
+
+
+def _told(stage: str, counts: Counts | None) -> str:
+    if counts is None:
+        return f"{stage}: not run"
+    return f"{stage}: {counts.ok} answered, {counts.failed} failed, {counts.kept} already there"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What flawscribe says of one picture. A stage that failed left None and its reason in `failures`.
+
+    `mask` is the head's own answer; `gated_mask` is blank where the description says flawless.
+    """
+
+    sample: Sample
+    description: Description | None
+    mask: MaskPrediction | None
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def gated_mask(self) -> RLE | None:
+        """The mask that counts, None where nothing is marked."""
+        return gate(self.description, self.mask)
+
+
+def inspect_one(
+    image: "str | os.PathLike[str] | Image.Image",
+    prompt: str | None = None,
+    *,
+    model: str = "nano",
+    engine: str = "auto",
+    base_url: str | None = None,
+) -> Inspection:
+    """Describe and segment one picture: a path, or a PIL image.
+
+    The model is loaded anew at each call: for many pictures use `flawscribe run`. A picture that
+    cannot be read is no exception but a failure in the result; UserError and SetupError are raised
+    for a wrong model name, an engine that is not installed, and the like.
+    """
+    from describe.stage import describe_run
+    from segment.stage import segment_run
+
+    with tempfile.TemporaryDirectory(prefix="flawscribe-") as folder:
+        if isinstance(image, str | os.PathLike):
+            path = Path(image).absolute()
+            name = path.name or str(path)
+        else:
+            path, name = Path(folder) / "image.png", "image"
+            image.save(path)
+        run = Run.create(Path(folder) / "run")
+        run.set_samples("one picture", [Sample(id=name, image=str(path), prompt=prompt)])
+        describe_run(run, model=model, engine=engine, base_url=base_url)
+        segment_run(run)
+        joined = next(join(run))
+    assert joined.sample is not None
+    return Inspection(joined.sample, joined.description, joined.prediction, joined.failures)

@@ -1,0 +1,152 @@
+"""The figures as rows for people: the same ones in the terminal and in the HTML report."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure: what it is, how to read it, its entry of metrics.json."""
+
+    label: str
+    hint: str
+    entry: dict[str, Any]
+    style: str = "ratio"
+
+    @property
+    def value(self) -> str:
+        """The value to three digits, or a dash."""
+        return _digits(self.entry["value"])
+
+    @property
+    def interval(self) -> str:
+        """The 95 % interval, or nothing where there is none."""
+        low, high = self.entry["low"], self.entry["high"]
+        return "" if low is None or high is None else f"{_digits(low)} – {_digits(high)}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A section: its lines, or why it is absent, and what to know about it."""
+
+    title: str
+    lines: tuple[Line, ...] = ()
+    absent: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+_DETECTION = (
+    ("auc", "AUC of the description", ""),
+    ("auc_yes_no", "AUC of yes/no", "equals balanced accuracy"),
+    ("f1", "F1", "at the model's own yes/no"),
+    ("precision", "Precision", "share of images called defective that are"),
+    ("recall", "Recall", "share of defective images called defective"),
+    ("false_positive_rate", "False-positive rate", "share of clean images called defective"),
+    ("accuracy", "Accuracy", "misleading where one class is rare"),
+    ("auc_mask", "AUC of the mask head", "from its own probability P(mask)"),
+)
+_PAIRS = (("auc", "AUC within pairs"), ("pair_accuracy", "Pair accuracy"))
+_MASKS = (
+    ("giou", "gIoU", "mean of per-image IoU"),
+    ("ciou", "cIoU", "summed intersection over summed union"),
+    ("pixel_f1", "Pixel F1", "mean of per-image F1"),
+)
+_VARIANTS = (("gated", "gated"), ("raw", "raw"), ("empty", "empty-mask baseline"), ("full", "full-mask baseline"))
+
+
+def tables(metrics: dict[str, Any]) -> list[Table]:
+    """Detection, masks, texts, quality."""
+    return [
+        _detection(metrics["detection"]),
+        _masks(metrics["masks"]),
+        _texts(metrics["texts"]),
+        _quality(metrics["quality"]),
+    ]
+
+
+def _detection(section: dict[str, Any]) -> Table:
+    if "absent" in section:
+        return Table("Detection", absent=section["absent"])
+    lines = []
+    for name, label, hint in _DETECTION:
+        if name == "auc":
+            hint = f"from {section['auc_from']}" if section["auc_from"] else ""
+        if name == "auc_yes_no" and section["auc_from"] == "yes/no":
+            continue
+        lines.append(Line(label, hint, section[name]))
+    for source, told in (("description", "description"), ("mask_head", "mask head")):
+        for name, label in _PAIRS:
+            if source in section.get("within_pairs", {}):
+                hint = "pictures that differ by one anomaly"
+                lines.append(Line(f"{label}, {told}", hint, section["within_pairs"][source][name]))
+    note = f"{section['n_defective']} golden-defective and {section['n_clean']} golden-clean images."
+    return Table("Detection", tuple(lines), notes=(note,))
+
+
+def _masks(section: dict[str, Any]) -> Table:
+    if "absent" in section:
+        return Table("Masks", absent=section["absent"])
+    lines = []
+    for variant, told in _VARIANTS:
+        lines += [Line(f"{label}, {told}", hint, section[variant][name]) for name, label, hint in _MASKS]
+    for variant in ("gated", "raw"):
+        hint = "share of clean images with any marked pixel"
+        lines.append(Line(f"Clean images marked, {variant}", hint, section["clean_marked"][variant]))
+    notes = ["Of defective pixels alone, over golden-defective images with a golden mask."]
+    if section["gated_by"]:
+        notes.append("A gated mask is blank where the description says flawless; a raw one is the head's own.")
+    else:
+        notes.append("The run holds no descriptions, so nothing gates the masks: gated and raw are the same.")
+    if section["without_golden_mask"]:
+        notes.append(f"{section['without_golden_mask']} golden-defective images have no golden mask.")
+    if failures := section["golden_mask_failures"]:
+        notes.append(f"{sum(failures.values())} golden masks could not be used.")
+    return Table("Masks", tuple(lines), notes=tuple(notes))
+
+
+def _texts(section: dict[str, Any]) -> Table:
+    if "absent" in section:
+        return Table("Explanations", absent=section["absent"])
+    rows = (
+        ("completeness", "Completeness", "0 to 2: is every golden defect acknowledged?"),
+        ("precision", "Precision", "0 to 2: do the details agree with the golden text?"),
+        ("explanation_score", "Explanation score", "mean of the two means"),
+    )
+    notes = ["Over golden-defective images with a golden description."]
+    if section["without_reference"]:
+        notes.append(f"{section['without_reference']} golden-defective images have no golden description.")
+    lines = tuple(Line(label, hint, section[name], "score") for name, label, hint in rows)
+    return Table("Explanations", lines, notes=tuple(notes))
+
+
+def _quality(section: dict[str, Any]) -> Table:
+    if "absent" in section:
+        return Table("Quality", absent=section["absent"])
+    rows = (("srcc", "SRCC", "rank correlation with the golden score"), ("plcc", "PLCC", "linear correlation"))
+    notes = ()
+    if n := section["without_prediction"]:
+        notes = (f"{n} samples with a golden score have no predicted one.",)
+    return Table("Quality", tuple(Line(label, hint, section[name]) for name, label, hint in rows), notes=notes)
+
+
+def as_text(metrics: dict[str, Any]) -> str:
+    """The terminal's table: every figure with its interval, n, and what failed or was left unscored."""
+    counts = metrics["counts"]
+    out = [f"{counts['samples']} samples: {counts['ok']} ok, {counts['failed']} failed"]
+    for stage, kinds in metrics["failures"].items():
+        out.append(f"  failed at {stage}: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items()))
+    for table in tables(metrics):
+        out += ["", f"{table.title:<36}{'value':>7}  {'95 % interval':<16}{'n':>6}{'failed':>8}"]
+        if table.absent:
+            out.append(f"  absent: {table.absent}")
+        for line in table.lines:
+            unscored = line.entry.get("unscored")
+            more = f"  {unscored} unscored" if unscored else ""
+            figures = f"{line.value:>7}  {line.interval:<16}{line.entry['n']:>6}{line.entry['failed']:>8}{more}"
+            out.append(f"  {line.label:<34}{figures}".rstrip())
+    out += [f"\nNote: {note}" for note in metrics["notes"]]
+    return "\n".join(out)
+
+
+def _digits(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
