@@ -4,7 +4,6 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 from describe.protocol import STAGE, row_of
 from engines.base import Fault, one_line
 from flawscribe.errors import UserError
-from flawscribe.records import Description, Failure, FailureKind, Row, Sample
+from flawscribe.records import Description, FailureKind, Row, Sample
 from flawscribe.runs import Counts, Run, key_of, run_stage
 
 COLUMNS = ("id", "description", "defective", "p_defective")
@@ -60,7 +59,9 @@ def _read(path: Path) -> dict[str, Description | Fault]:
             if name is None or str(name) == "":
                 raise UserError(f"{path}, row {n} has no id")
             if str(name) in outcomes:
-                outcomes[str(name)] = Fault(FailureKind.REPEATED_ID, f"{path.name} has several rows for this id")
+                outcomes[str(name)] = Fault(
+                    FailureKind.REPEATED_ID, f"{path.name} has several rows for this id"
+                )
             else:
                 outcomes[str(name)] = _outcome(row)
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as e:
@@ -114,7 +115,9 @@ def _outcome(row: dict[str, Any]) -> Description | Fault:
         word = said.strip().lower()
         said = True if word in _YES else False if word in _NO else None if word == "" else said
     if said is not None and not isinstance(said, bool):
-        return Fault(FailureKind.INVALID_ANSWER, f"defective is {one_line(repr(said), 60)}, not true or false")
+        return Fault(
+            FailureKind.INVALID_ANSWER, f"defective is {one_line(repr(said), 60)}, not true or false"
+        )
     if said is not None and said != bool(text):
         without = "without" if said else "with"
         return Fault(FailureKind.INVALID_ANSWER, f"defective is {str(said).lower()} {without} a description")

@@ -72,9 +72,7 @@ def describe_samples(
     def requests() -> Iterator[Request]:
         for sample, key in pairs:
             keys[sample.id] = key
-            yield request_for(
-                sample, prompt, max_tokens=max_tokens, temperature=temperature, seed=seed
-            )
+            yield request_for(sample, prompt, max_tokens=max_tokens, temperature=temperature, seed=seed)
 
     for request, answer in engine.stream(requests()):
         yield row_of(request.id, keys.pop(request.id), interpret(answer))

@@ -66,15 +66,18 @@ def describe_run(
         first = next(pairs, None)
         if first is None:
             return
-        asker, reason = build(
-            engine, ref, base_url=base_url, window=window, timeout=timeout, replay=replay
-        )
+        asker, reason = build(engine, ref, base_url=base_url, window=window, timeout=timeout, replay=replay)
         try:
             if tell:
                 tell(_announcement(reason, asker.facts()))
             run.note(STAGE, reason=reason)
             yield from describe_samples(
-                chain([first], pairs), asker, prompt, max_tokens=max_tokens, temperature=temperature, seed=seed
+                chain([first], pairs),
+                asker,
+                prompt,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                seed=seed,
             )
             run.note(STAGE, engine=asker.facts())
         finally:
@@ -97,7 +100,9 @@ def _replayed(file: str | None) -> ModelRef:
 
     if file is None:
         raise UserError("--engine replay needs --replay FILE (JSON lines of id and text)")
-    return ModelRef(name="replay (recorded answers, no model)", path=file, revision=digest(file), kind="served")
+    return ModelRef(
+        name="replay (recorded answers, no model)", path=file, revision=digest(file), kind="served"
+    )
 
 
 def _announcement(reason: str, facts: dict[str, Any]) -> str:

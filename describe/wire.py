@@ -70,10 +70,14 @@ def parse(answer: str) -> Parsed | Fault:
     if defective and not any(texts):
         return Fault(FailureKind.INVALID_ANSWER, "Defective is true, but there is no description")
     if not defective and texts:
-        return Fault(FailureKind.INVALID_ANSWER, _showing("Defective is false, but there is a description", answer))
+        return Fault(
+            FailureKind.INVALID_ANSWER, _showing("Defective is false, but there is a description", answer)
+        )
     text = texts[0] if texts else ""
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        return Fault(FailureKind.INVALID_ANSWER, "the description holds half a surrogate pair, which is no text")
+        return Fault(
+            FailureKind.INVALID_ANSWER, "the description holds half a surrogate pair, which is no text"
+        )
     return Parsed(defective, text, notes)
 
 

@@ -48,7 +48,7 @@ class Answer:
     text: str
     finish_reason: str = "stop"
     tokens: tuple[Token, ...] | None = None
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True)

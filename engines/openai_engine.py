@@ -31,6 +31,7 @@ _MENDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("response_format", r"response_format|json_schema|structured|guided|grammar", {"schema": False}),
     ("top_logprobs", r"top_logprobs|logprob", {"top": 5}),
     ("logprobs", r"top_logprobs|logprob", {"top": 0}),
+    ("system", r"system.{0,20}role|role.{0,20}system", {"system": False}),
     ("seed", r"\bseed\b", {"seed": False}),
     ("temperature", r"\btemperature\b", {"temperature": False}),
 )
@@ -59,6 +60,7 @@ class OpenAIEngine:
         self._ask_for: dict[str, Any] = {
             "limit": "max_tokens",
             "schema": True,
+            "system": True,
             "top": TOP,
             "seed": True,
             "temperature": True,
@@ -109,7 +111,7 @@ class OpenAIEngine:
         while (request := todo.get()) is not None:
             try:
                 done.put((request, self._ask(request)))
-            except BaseException as e:  # raised again by the thread that consumes the stream
+            except BaseException as e:  # noqa: BLE001 - raised again by the thread that consumes the stream
                 done.put(e)
 
     def _checked(
@@ -175,18 +177,20 @@ class OpenAIEngine:
 
     def _arguments(self, request: Request) -> dict[str, Any]:
         """The body of the call: the system text first, so that a prefix cache serves it; then image, then text."""
-        content: str | list[dict[str, Any]] = request.user
+        content: list[dict[str, Any]] = [{"type": "text", "text": request.user}]
         if request.image is not None:
             data, mime = image_bytes(request.image)
             url = f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
-            content = [
-                {"type": "image_url", "image_url": {"url": url}},
-                {"type": "text", "text": request.user},
-            ]
-        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-        if request.system:
-            messages.insert(0, {"role": "system", "content": request.system})
+            content.insert(0, {"type": "image_url", "image_url": {"url": url}})
         want = self._ask_for
+        system = [{"type": "text", "text": request.system}] if request.system else []
+        if not want["system"]:
+            content = [*system, *content]
+        # Text alone goes as a plain string, which every server takes.
+        plain = request.user if len(content) == 1 else content
+        messages: list[dict[str, Any]] = [{"role": "user", "content": plain}]
+        if system and want["system"]:
+            messages.insert(0, {"role": "system", "content": request.system})
         arguments: dict[str, Any] = {
             "model": self._model,
             "messages": messages,
@@ -217,7 +221,9 @@ class OpenAIEngine:
 
     def _not_found(self) -> str:
         try:
-            served = [model.id for model in self._client.with_options(max_retries=0, timeout=10).models.list()]
+            served = [
+                model.id for model in self._client.with_options(max_retries=0, timeout=10).models.list()
+            ]
         except (openai.OpenAIError, ValueError, AttributeError, TypeError):
             return f"{self._url} has no chat completions (404): --base-url usually ends in /v1"
         names = ", ".join(served[:20]) or "nothing"
@@ -252,7 +258,9 @@ def build(model: ModelRef, options: Options) -> OpenAIEngine:
     if options.base_url is not None:
         parts = urlsplit(options.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError(f"--base-url must look like http://host:port/v1, not {_shown(options.base_url)!r}")
+            raise UserError(
+                f"--base-url must look like http://host:port/v1, not {_shown(options.base_url)!r}"
+            )
     return OpenAIEngine(model.served_name, options)
 
 

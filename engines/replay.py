@@ -31,7 +31,11 @@ class ReplayEngine:
 
     def facts(self) -> dict[str, Any]:
         """Where the answers come from."""
-        return {"name": self.name, "source": self._source, "note": "recorded or computed answers, not a model's"}
+        return {
+            "name": self.name,
+            "source": self._source,
+            "note": "recorded or computed answers, not a model's",
+        }
 
     def close(self) -> None:
         """Nothing to release."""

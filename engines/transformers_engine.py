@@ -7,7 +7,13 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForImageTextToText, AutoProcessor, LogitsProcessor, LogitsProcessorList
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    LogitsProcessor,
+    LogitsProcessorList,
+)
 
 from engines.base import TOP, Answer, Fault, Request, Token, chunks, one_line
 from engines.registry import Options
@@ -38,8 +44,9 @@ class TransformersEngine:
         }
         with _quiet():
             try:
+                AutoConfig.from_pretrained(path, **common)  # the quickest to say that there is no such model
                 self._processor = AutoProcessor.from_pretrained(path, **common)
-                model = AutoModelForImageTextToText.from_pretrained(
+                model: Any = AutoModelForImageTextToText.from_pretrained(
                     path, dtype=self._dtype, use_safetensors=True, **common
                 )
                 self._model = model.to(self._device).eval()
@@ -104,10 +111,15 @@ class TransformersEngine:
     def _generate(self, requests: list[Request], inputs: list[tuple[str, Any]]) -> list[Answer | Fault]:
         encoded = self._encode(inputs)
         lengths = encoded["attention_mask"].sum(dim=1).tolist()
-        fits = [n + r.max_tokens <= (self._context or n + r.max_tokens) for n, r in zip(lengths, requests, strict=True)]
+        fits = [
+            n + r.max_tokens <= (self._context or n + r.max_tokens)
+            for n, r in zip(lengths, requests, strict=True)
+        ]
         if not all(fits):
             kept = [i for i, fit in enumerate(fits) if fit]
-            found = iter(self._generate([requests[i] for i in kept], [inputs[i] for i in kept]) if kept else [])
+            found = iter(
+                self._generate([requests[i] for i in kept], [inputs[i] for i in kept]) if kept else []
+            )
             return [
                 next(found) if fit else self._overflow(n, r)
                 for fit, n, r in zip(fits, lengths, requests, strict=True)
@@ -137,7 +149,9 @@ class TransformersEngine:
         )
 
     def _overflow(self, length: int, request: Request) -> Fault:
-        told = f"{length} tokens and {request.max_tokens} for the answer exceed the context of {self._context}"
+        told = (
+            f"{length} tokens and {request.max_tokens} for the answer exceed the context of {self._context}"
+        )
         return Fault(FailureKind.CONTEXT_OVERFLOW, told)
 
     def _answer(self, ids: list[int], recorder: "_TopRecorder", row: int, prompt_tokens: int) -> Answer:

@@ -1,7 +1,10 @@
 """A model in this process through vLLM, on GPUs or the CPU."""
 
+import functools
 import gc
+import json
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +22,7 @@ from vllm import LLM, SamplingParams  # noqa: E402
 from vllm.exceptions import VLLMClientError  # noqa: E402
 from vllm.platforms import current_platform  # noqa: E402
 from vllm.sampling_params import StructuredOutputsParams  # noqa: E402
+from xgrammar import Grammar  # noqa: E402
 
 from engines.base import TOP, Answer, Fault, Request, Token, chunks, one_line  # noqa: E402
 from engines.registry import Options  # noqa: E402
@@ -43,6 +47,7 @@ class VLLMEngine:
 
     def __init__(self, path: str, revision: str | None, window: int | None = None) -> None:
         self._window = window or 2 * SEQUENCES
+        self._system_role = True
         self._cpu = current_platform.is_cpu()
         arguments: dict[str, Any] = {"dtype": "float32", "enforce_eager": True} if self._cpu else {}
         try:
@@ -54,20 +59,22 @@ class VLLMEngine:
                 max_num_seqs=SEQUENCES,
                 limit_mm_per_prompt={"image": 1},
                 mm_processor_cache_gb=0,
-                structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
+                structured_outputs_config={"backend": "xgrammar"},
                 **arguments,
             )
-        except Exception as e:  # vLLM reports a failed start through many classes, its own engine's among them
+        except (
+            Exception
+        ) as e:  # vLLM reports a failed start through many classes, its own engine's among them
             raise SetupError(f"vLLM cannot load the model {path}: {one_line(e)}") from e
 
     def stream(self, requests: Iterator[Request]) -> Iterator[tuple[Request, Answer | Fault]]:
         """Answers batch by batch, in order within a batch."""
         for chunk in chunks(requests, self._window):
             outcomes: dict[int, Answer | Fault] = {}
-            messages: dict[int, list[dict[str, Any]]] = {}
+            messages: dict[int, list[Any]] = {}
             for i, request in enumerate(chunk):
                 try:
-                    messages[i] = _messages(request)
+                    messages[i] = _messages(request, self._system_role)
                 except ImageFailure as e:
                     failure = e.failure("engine")
                     outcomes[i] = Fault(failure.kind, failure.message)
@@ -75,7 +82,7 @@ class VLLMEngine:
             outcomes.update(zip(messages, found, strict=True))
             yield from ((request, outcomes[i]) for i, request in enumerate(chunk))
 
-    def _try(self, requests: list[Request], messages: list[list[dict[str, Any]]]) -> list[Answer | Fault]:
+    def _try(self, requests: list[Request], messages: list[list[Any]]) -> list[Answer | Fault]:
         """Answer a batch; where vLLM refuses one of it and so the whole, each request alone."""
         if not requests:
             return []
@@ -85,6 +92,10 @@ class VLLMEngine:
         except (VLLMClientError, ValueError, TypeError) as e:
             if len(requests) > 1:
                 return [self._try([r], [m])[0] for r, m in zip(requests, messages, strict=True)]
+            if self._system_role and requests[0].system and re.search(r"\bsystem\b", str(e)):
+                self._system_role = False
+            if requests[0].system and messages[0][0]["role"] == "system" and not self._system_role:
+                return self._try(requests, [_messages(requests[0], system_role=False)])
             overflow = "context length" in str(e) or "maximum model length" in str(e)
             kind = FailureKind.CONTEXT_OVERFLOW if overflow else FailureKind.BAD_REQUEST
             return [Fault(kind, one_line(e))]
@@ -93,13 +104,15 @@ class VLLMEngine:
         return [_answer(output) for output in outputs]
 
     def _parameters(self, request: Request) -> SamplingParams:
-        schema = StructuredOutputsParams(json=request.schema) if request.schema is not None else None
+        structured = None
+        if request.schema is not None:
+            structured = StructuredOutputsParams(grammar=_grammar(json.dumps(request.schema)))
         return SamplingParams(
             temperature=request.temperature,
             max_tokens=request.max_tokens,
             seed=request.seed if request.temperature > 0 else None,
             logprobs=TOP,
-            structured_outputs=schema,
+            structured_outputs=structured,
         )
 
     def facts(self) -> dict[str, Any]:
@@ -111,6 +124,7 @@ class VLLMEngine:
             "dtype": str(config.dtype).removeprefix("torch."),
             "window": self._window,
             "context": config.max_model_len,
+            "system_role": self._system_role,
         }
 
     def close(self) -> None:
@@ -125,19 +139,30 @@ def build(model: ModelRef, options: Options) -> VLLMEngine:
     return VLLMEngine(model.path, model.revision if model.kind == "hub" else None, options.window)
 
 
+@functools.cache
+def _grammar(schema: str) -> str:
+    """The schema as a grammar that lets a model lay out JSON as it was trained to, with one space at most.
+
+    vLLM's own translation allows either any run of whitespace, in which models get stuck, or none at all.
+    """
+    return str(Grammar.from_json_schema(schema, any_whitespace=True, max_whitespace_cnt=1))
+
+
 def _context(path: str, revision: str | None) -> int:
     config = AutoConfig.from_pretrained(path, revision=revision or "main", trust_remote_code=False)
     return min(getattr(config.get_text_config(), "max_position_embeddings", CONTEXT), CONTEXT)
 
 
-def _messages(request: Request) -> list[dict[str, Any]]:
-    """System text, then the image, then the user's text."""
+def _messages(request: Request, system_role: bool = True) -> list[Any]:
+    """System text, then the image, then the user's text; all in the user's turn without a system role."""
     content: list[dict[str, Any]] = [{"type": "text", "text": request.user}]
     if request.image is not None:
         content.insert(0, {"type": "image_pil", "image_pil": load_image(request.image)})
-    messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-    if request.system:
+    messages: list[Any] = [{"role": "user", "content": content}]
+    if request.system and system_role:
         messages.insert(0, {"role": "system", "content": request.system})
+    elif request.system:
+        content.insert(0, {"type": "text", "text": request.system})
     return messages
 
 
@@ -152,7 +177,5 @@ def _answer(output: Any) -> Answer:
             )
             for token, at in zip(first.token_ids, first.logprobs, strict=True)
         )
-    usage = Usage(
-        prompt_tokens=len(output.prompt_token_ids or ()), completion_tokens=len(first.token_ids)
-    )
+    usage = Usage(prompt_tokens=len(output.prompt_token_ids or ()), completion_tokens=len(first.token_ids))
     return Answer(first.text, first.finish_reason or "stop", tokens, usage)

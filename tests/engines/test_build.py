@@ -36,7 +36,10 @@ def test_replay_gives_recorded_answers_and_faults(tmp_path: Path) -> None:
     engine, reason = build("replay", served_model("any"), replay=str(file))
     found = [answer for _, answer in engine.stream(Request(id=i, user="Look") for i in "abc")]
     assert isinstance(found[0], Answer) and found[0].text == "A"
-    assert [f.kind for f in found[1:] if isinstance(f, Fault)] == [FailureKind.TIMEOUT, FailureKind.MISSING_ANSWER]
+    assert [f.kind for f in found[1:] if isinstance(f, Fault)] == [
+        FailureKind.TIMEOUT,
+        FailureKind.MISSING_ANSWER,
+    ]
     assert "replay" in reason and "not a model" in engine.facts()["note"]
 
 

@@ -164,6 +164,8 @@ def test_a_server_that_dies_ends_the_stage() -> None:
 
 def test_what_a_server_does_not_accept_is_left_out_and_noted() -> None:
     def respond(body: dict[str, Any], n: int) -> tuple[Any, ...]:
+        if body["messages"][0]["role"] == "system":
+            return 400, error("System role not supported")
         if "response_format" in body:
             return 400, error("response_format json_schema is not supported")
         if body.get("top_logprobs", 0) > 5:
@@ -174,13 +176,17 @@ def test_what_a_server_does_not_accept_is_left_out_and_noted() -> None:
 
     with serving(respond) as server:
         engine, _ = build("openai", served_model("nano-7"), base_url=server.url)
-        found = list(engine.stream(Request(id=str(i), user="Look", schema={}) for i in range(3)))
+        found = list(
+            engine.stream(Request(id=str(i), system="Rules.", user="Look", schema={}) for i in range(3))
+        )
         facts = engine.facts()
         engine.close()
     assert all(isinstance(answer, Answer) for _, answer in found)
-    assert len(server.bodies) == 6
+    assert len(server.bodies) == 7
+    texts = [part["text"] for part in server.bodies[-1]["messages"][0]["content"]]
+    assert texts == ["Rules.", "Look"]
     assert server.bodies[-1]["top_logprobs"] == 5
-    assert sorted(facts["not_accepted"]) == ["max_tokens", "response_format", "top_logprobs"]
+    assert sorted(facts["not_accepted"]) == ["max_tokens", "response_format", "system", "top_logprobs"]
     assert KEY not in repr(facts)
 
 

@@ -52,7 +52,9 @@ def test_answers_do_not_depend_on_the_batch(engine: TransformersEngine, pictures
             assert s.text == s.top[0][0] and len(s.top) == 20
 
 
-def test_the_picture_and_the_instructions_reach_the_model(engine: TransformersEngine, pictures: list[str]) -> None:
+def test_the_picture_and_the_instructions_reach_the_model(
+    engine: TransformersEngine, pictures: list[str]
+) -> None:
     def first(system: str, image: str) -> float:
         (answer,) = answers(engine, [Request(id="a", system=system, user="Look", image=image, max_tokens=1)])
         assert isinstance(answer, Answer) and answer.tokens
@@ -62,7 +64,9 @@ def test_the_picture_and_the_instructions_reach_the_model(engine: TransformersEn
     assert first("Rules.", pictures[0]) != first("Other.", pictures[0])
 
 
-def test_bad_rows_cost_only_themselves(engine: TransformersEngine, pictures: list[str], tmp_path: Path) -> None:
+def test_bad_rows_cost_only_themselves(
+    engine: TransformersEngine, pictures: list[str], tmp_path: Path
+) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     requests = [
         Request(id="broken", user="Look", image=str(tmp_path / "broken.png"), max_tokens=4),
@@ -72,13 +76,20 @@ def test_bad_rows_cost_only_themselves(engine: TransformersEngine, pictures: lis
         Request(id="good", user="Look", image=pictures[0], max_tokens=4),
     ]
     kinds = [a.kind if isinstance(a, Fault) else None for a in answers(engine, requests)]
-    assert kinds == [FailureKind.BROKEN_IMAGE, FailureKind.CONTEXT_OVERFLOW, FailureKind.BAD_REQUEST, None, None]
+    assert kinds == [
+        FailureKind.BROKEN_IMAGE,
+        FailureKind.CONTEXT_OVERFLOW,
+        FailureKind.BAD_REQUEST,
+        None,
+        None,
+    ]
 
 
 def test_sampling_follows_its_seed(engine: TransformersEngine, pictures: list[str]) -> None:
     def texts(seed: int) -> list[str]:
         requests = [
-            Request(id=str(i), user="Look", image=pictures[0], max_tokens=8, temperature=1.5, seed=seed) for i in range(2)
+            Request(id=str(i), user="Look", image=pictures[0], max_tokens=8, temperature=1.5, seed=seed)
+            for i in range(2)
         ]
         return [a.text for a in answers(engine, requests) if isinstance(a, Answer)]
 

@@ -46,6 +46,7 @@ def tiny_checkpoint(folder: Path, context: int = 256) -> Path:
             "vocab_size": len(tokenizer),
             "hidden_size": 64,
             "num_key_value_heads": 2,
+            "head_dim": 64,
             "max_position_embeddings": context,
             "pad_token_id": 0,
             "bos_token_id": None,

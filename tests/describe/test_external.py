@@ -1,0 +1,93 @@
+"""Descriptions made elsewhere."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_stage import make_run
+
+from describe.external import import_descriptions
+from flawscribe.errors import UserError
+from flawscribe.records import Description, FailureKind
+
+JSONL = """
+{"id": "a", "description": " Six fingers. ", "defective": true, "p_defective": 0.75, "other": [1]}
+{"id": "b", "description": null}
+{"id": "c", "description": "Odd.", "defective": false}
+{"id": "d", "description": "x", "p_defective": 1.5}
+{"id": "e", "description": "x"}
+{"id": "e", "description": "y"}
+{"id": "f", "description": ["x"]}
+{"id": "unknown", "description": "x"}
+"""
+
+
+def test_rows_become_descriptions_or_typed_failures(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "abcdefg")
+    (tmp_path / "d.jsonl").write_text(JSONL)
+    counts = import_descriptions(run, tmp_path / "d.jsonl")
+    assert (counts.ok, counts.failed) == (2, 5)
+    rows = run.latest("describe")
+    assert Description.model_validate(rows["a"].record) == Description(
+        defective=True, p_defective=0.75, text="Six fingers."
+    )
+    assert rows["b"].record and rows["b"].record["defective"] is False
+    kinds = {name: row.failure.kind for name, row in rows.items() if row.failure}
+    invalid = FailureKind.INVALID_ANSWER
+    assert kinds == {
+        "c": invalid,
+        "d": invalid,
+        "e": FailureKind.REPEATED_ID,
+        "f": invalid,
+        "g": FailureKind.MISSING_ANSWER,
+    }
+    assert run.info()["stages"]["describe"]["rows_without_sample"] == 1
+
+
+def test_csv_and_parquet_read_the_same(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("id,description,defective,p_defective\na,Six.,True,0.5\nb,,,\n")
+    table = {
+        "id": ["a", "b"],
+        "description": ["Six.", None],
+        "defective": [True, None],
+        "p_defective": [0.5, None],
+    }
+    pq.write_table(pa.table(table), tmp_path / "d.parquet")
+    found = []
+    for kind in ("csv", "parquet"):
+        folder = tmp_path / kind
+        folder.mkdir()
+        run = make_run(folder, "ab")
+        assert import_descriptions(run, tmp_path / f"d.{kind}").ok == 2
+        found.append({name: row.record for name, row in run.latest("describe").items()})
+    assert found[0] == found[1]
+
+
+def test_another_file_is_refused_without_redo(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "ab")
+    (tmp_path / "d.jsonl").write_text(JSONL)
+    import_descriptions(run, tmp_path / "d.jsonl")
+    (tmp_path / "d.jsonl").write_text('{"id": "a", "description": null}\n')
+    with pytest.raises(UserError, match="digest was"):
+        import_descriptions(run, tmp_path / "d.jsonl")
+    assert import_descriptions(run, tmp_path / "d.jsonl", redo=True).ok == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("d.jsonl", "{", "d.jsonl:1 is not JSON"),
+        ("d.jsonl", '{"id": "a"}', "no column 'description'"),
+        ("d.csv", "name,description\na,b\n", "no column 'id'"),
+        ("d.csv", "id,description\n,b\n", "row 1 has no id"),
+        ("d.parquet", "PAR1", "cannot read"),
+        ("d.txt", "", ".jsonl, .csv or .parquet"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: str, says: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=says):
+        import_descriptions(make_run(tmp_path, "a"), tmp_path / name)
+    with pytest.raises(UserError, match="cannot read"):
+        import_descriptions(make_run(tmp_path, "a"), tmp_path / "none.jsonl")
