@@ -108,13 +108,16 @@ class Run:
         self._save(info)
 
     def begin(self, stage: str, settings: dict[str, Any], redo: bool = False) -> None:
-        """Fix a stage's settings; other ones than before are refused unless `redo`, which clears the stage."""
+        """Fix a stage's settings; other ones than before are refused unless `redo`, which clears the stage.
+
+        A stage without a good row yet (its server could not be reached, say) takes new settings freely.
+        """
         info = self.info()
         before = info["stages"].get(stage, {}).get("settings")
         settings = json.loads(json.dumps(settings))
         if redo:
             self._clear(stage)
-        elif before is not None and before != settings:
+        elif before not in (None, settings) and any(row.ok for row in self.rows(stage)):
             names = [k for k in sorted({*before, *settings}) if before.get(k) != settings.get(k)]
             told = ", ".join(f"{k} was {before.get(k)!r} and is now {settings.get(k)!r}" for k in names)
             raise UserError(

@@ -1,0 +1,73 @@
+"""Names of models: where their weights are, and what identifies them."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from flawscribe.errors import UserError, did_you_mean
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_CONTENT = (".safetensors", ".json", ".jinja", ".model", ".txt")
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model by name: `path` is a local directory or a hub id, `revision` identifies its content.
+
+    For a directory the revision is a digest of its files; for a hub id it is "main" unless given.
+    """
+
+    name: str
+    path: str
+    revision: str
+    kind: Literal["packaged", "directory", "hub"]
+
+    @property
+    def served_name(self) -> str:
+        """The name under which a server offers the model."""
+        return self.name
+
+
+def _weights(name: str) -> Path:
+    return Path(__file__).parents[1] / "nano" / "weights" / name
+
+
+def nano_head_path() -> Path:
+    """The folder of nano's mask head."""
+    return _weights("head")
+
+
+PACKAGED: dict[str, tuple[Path, str]] = {
+    "nano": (_weights("vlm"), "5 M parameters, trained on drawn scenes alone: for trying the job out"),
+}
+
+
+def resolve_model(name: str) -> ModelRef:
+    """What `name` stands for: a packaged model, a directory with a checkpoint, or a hub id `org/name`."""
+    if name in PACKAGED:
+        path = PACKAGED[name][0]
+        return ModelRef(name, str(path), directory_digest(path), "packaged")
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{name} holds no model (it has no config.json)")
+        return ModelRef(folder.resolve().name, str(folder.resolve()), directory_digest(folder), "directory")
+    if _HUB_ID.fullmatch(name) and not name.startswith(("./", "../", "~")):
+        return ModelRef(name, name, "main", "hub")
+    hint = did_you_mean(name, PACKAGED)
+    raise UserError(f"no model {name!r}.{hint} Or give a directory with a checkpoint, or a hub id org/name")
+
+
+@cache
+def directory_digest(folder: Path) -> str:
+    """The first 16 hex digits of SHA-256 over the names and contents of a checkpoint's files."""
+    total = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix in _CONTENT:
+            with path.open("rb") as f:
+                content = hashlib.file_digest(f, "sha256").hexdigest()
+            total.update(f"{path.name}:{content}\n".encode())
+    return total.hexdigest()[:16]

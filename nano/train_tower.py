@@ -1,0 +1,138 @@
+"""Stage 1: the vision tower and the defect head, supervised densely on clean/defect triples.
+
+Losses: part of every cell, mask, kind, P(defective) and a ranking between the pictures of one base scene
+(without the ranking and the dense labels a small tower learns the subject instead of its defect).
+"""
+
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from nano.build import LAYERS, MEAN, PATCH, SIDE, STD, WIDTH, new_head
+from nano.data import GRID, KIND_NAMES, VALIDATION_SEED, Triples
+from nano.loop import fit, loader, optimisers, steps_from
+from scenes.canvas import PARTS
+from segment.head import DefectHead, HeadOutput
+
+_CELLS = (GRID * PATCH // SIDE) ** 2
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 (b, h, w, 3) RGB to float (b, 3, h, w) as nano takes it."""
+    mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (MEAN, STD))
+    return (images.permute(0, 3, 1, 2).float() / 255 - mean) / std
+
+
+class TowerTrainer(nn.Module):
+    """The head with two further outputs that only training needs: parts of cells and kinds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = new_head()
+        self.parts = nn.Linear(WIDTH, _CELLS * len(PARTS))
+        self.kinds = nn.Linear(2 * WIDTH, len(KIND_NAMES))
+
+    def forward(self, pixels: Tensor) -> tuple[HeadOutput, Tensor, Tensor]:
+        """HeadOutput, part logits (b, parts, 32, 32), kind logits (b, kinds)."""
+        encoder = self.head.encoder
+        hidden = encoder.patch_embed(pixels) + encoder.pos_embed
+        for layer in encoder.layers:
+            hidden = layer(hidden)
+        out = self.head.decode(encoder.neck(hidden))
+        b, h, w, _ = hidden.shape
+        cell = GRID // h
+        parts = self.parts(hidden).view(b, h, w, cell, cell, len(PARTS))
+        parts = parts.permute(0, 5, 1, 3, 2, 4).reshape(b, len(PARTS), GRID, GRID)
+        flat = hidden.flatten(1, 2)
+        return out, parts, self.kinds(torch.cat([flat.mean(1), flat.amax(1)], -1))
+
+
+def initialise(model: TowerTrainer, pictures: Tensor) -> None:
+    """Whitened patches, sine positions, small residual branches: a start from which a ViT learns in minutes."""
+    encoder = model.head.encoder
+    patches = F.unfold(pictures, PATCH, stride=PATCH).transpose(1, 2).reshape(-1, 3 * PATCH * PATCH)
+    mean = patches.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov((patches - mean).T))
+    weight = (vectors[:, -WIDTH:] / (values[-WIDTH:] + 1e-3).sqrt()).T
+    with torch.no_grad():
+        encoder.patch_embed.projection.weight.copy_(weight.view(WIDTH, 3, PATCH, PATCH))
+        encoder.patch_embed.projection.bias.copy_(-weight @ mean)
+        side = SIDE // PATCH
+        frequency = 1 / 100 ** (torch.arange(WIDTH // 4) / (WIDTH // 4))
+        angle = torch.arange(side)[:, None] * frequency
+        wave = torch.cat([angle.sin(), angle.cos()], -1)
+        grid = torch.cat(
+            [wave[:, None].expand(side, side, -1), wave[None].expand(side, side, -1)], -1
+        )
+        encoder.pos_embed.copy_(grid[None])
+        for layer in encoder.layers:
+            nn.init.xavier_uniform_(layer.attn.qkv.weight)
+            nn.init.zeros_(layer.attn.qkv.bias)
+            for last in (layer.attn.proj, layer.mlp.lin2):
+                nn.init.normal_(last.weight, std=0.3 / math.sqrt(2 * LAYERS * last.in_features))
+                nn.init.zeros_(last.bias)
+
+
+def losses(model: TowerTrainer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weighted terms of the loss for one batch of triples."""
+    pixels = normalise(batch["image"].flatten(0, 1))
+    kind, mask = batch["kind"].flatten(), batch["mask"].flatten(0, 1)
+    defective = (kind >= 0).float()
+    out, parts, kinds = model(pixels)
+    # Defects cover a few per cent of the area: their pixels weigh more, a clean picture's all the same.
+    weight = 1 + 4 * mask
+    bce = (F.binary_cross_entropy_with_logits(out.mask, mask, reduction="none") * weight).mean()
+    p, sick = out.mask.sigmoid().flatten(1), defective > 0
+    inter, total = (p * mask.flatten(1)).sum(1), p.sum(1) + mask.flatten(1).sum(1)
+    dice = (1 - (2 * inter + 1) / (total + 1))[sick].mean()
+    targets = F.one_hot(kind.clamp(min=0), len(KIND_NAMES)).float() * defective[:, None]
+    score = out.presence.view(-1, 3)
+    return {
+        "parts": F.cross_entropy(parts, batch["parts"].flatten(0, 1).long()),
+        "mask": 4 * bce,
+        "dice": 0.5 * dice,
+        "kind": F.binary_cross_entropy_with_logits(kinds, targets, reduction="none").sum(1).mean(),
+        "presence": F.binary_cross_entropy_with_logits(out.presence, defective),
+        "ranking": 0.5 * F.softplus(score[:, :1] - score[:, 1:]).mean(),
+        "quality": 0.3 * F.smooth_l1_loss(out.quality, batch["quality"].flatten()),
+    }
+
+
+@torch.inference_mode()
+def validate(head: DefectHead, scenes: int = 120) -> dict[str, float]:
+    """AUC within pairs, pair accuracy, gIoU at 0.5 and the share of clean pictures marked, on unseen scenes."""
+    device = next(head.parameters()).device
+    score, label, ious, marked = [], [], [], []
+    for batch in loader(Triples(VALIDATION_SEED, 0, scenes, augment=True), workers=0):
+        out = head(normalise(batch["image"].flatten(0, 1).to(device)))
+        golden = batch["mask"].flatten(0, 1) >= 0.5
+        shown = (out.mask.cpu() > 0) & (out.presence.cpu() > 0)[:, None, None]
+        sick = batch["kind"].flatten() >= 0
+        union = (golden | shown).sum((1, 2)).clamp(min=1)
+        ious += ((golden & shown).sum((1, 2)) / union)[sick].tolist()
+        marked += shown.any(-1).any(-1)[~sick].float().tolist()
+        score += out.presence.cpu().tolist()
+        label += sick.tolist()
+    s = torch.tensor(score).view(-1, 3)
+    return {
+        "auc": float(roc_auc_score(label, score)),
+        "pair_accuracy": float((s[:, 1:] > s[:, :1]).float().mean()),
+        "giou": sum(ious) / len(ious),
+        "clean_marked": sum(marked) / len(marked),
+    }
+
+
+def train_tower(work: Path, steps: int, device: str = "cpu", workers: int = 1) -> DefectHead:
+    """Train (or go on from `work/tower.pt`) and return the head."""
+    torch.manual_seed(0)
+    model = TowerTrainer()
+    first = torch.cat([b["image"].flatten(0, 1) for b in steps_from(0, 12, workers=0)])
+    initialise(model, normalise(first))
+    model.to(device)
+    opts = optimisers(model, model.head.encoder.layers, 1e-3)
+    fit("tower", model, opts, lambda b, _: losses(model, b), lambda: validate(model.head), work, steps, workers)
+    return model.head

@@ -1,0 +1,102 @@
+"""The stage `segment`: a mask, P(defective) and quality for every sample of a run."""
+
+from collections.abc import Iterator
+from itertools import batched
+from pathlib import Path
+
+from PIL import Image
+
+from flawscribe.errors import SetupError, UserError, did_you_mean
+from flawscribe.images import Digests, ImageFailure, load_image
+from flawscribe.models import nano_head_path
+from flawscribe.records import Failure, MaskPrediction, Row, Sample
+from flawscribe.runs import Counts, Run, key_of, run_stage
+from segment.rle import decode
+
+_BATCH = 16
+
+
+def head_folder(head: str) -> Path:
+    """The folder of a head: `nano`, or a directory that holds one; UserError for anything else."""
+    if head == "nano":
+        return nano_head_path()
+    if not Path(head).is_dir():
+        raise UserError(f"no mask head {head!r}.{did_you_mean(head, ['nano'])} Or give a directory with one.")
+    return Path(head)
+
+
+def segment_run(run: Run, *, head: str = "nano", redo: bool = False, png: Path | None = None) -> Counts:
+    """Mark every sample of the run that has no good row yet; with `png`, also write the masks as pictures.
+
+    Raises SetupError where torch and transformers are not installed, UserError for an unknown head.
+    """
+    try:
+        import torch
+
+        from segment.head import load_head
+        from segment.predict import predict
+    except ImportError as e:
+        raise SetupError(f"masks need torch and transformers ({e}); install flawscribe[torch]") from e
+    from flawscribe.models import directory_digest
+
+    folder = head_folder(head)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, digests = load_head(folder, device), Digests(run.path)
+    settings = {"head": head, "revision": directory_digest(folder)}
+
+    def key(sample: Sample) -> str | Failure:
+        try:
+            return key_of(stage="segment", image=digests.digest(sample.image), **settings)
+        except ImageFailure as e:
+            return e.failure("segment")
+
+    def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
+        for chunk in batched(pairs, _BATCH):
+            opened: list[tuple[Sample, str, Image.Image]] = []
+            for sample, k in chunk:
+                try:
+                    opened.append((sample, k, load_image(sample.image)))
+                except ImageFailure as e:
+                    yield Row(id=sample.id, key=k, failure=e.failure("segment"))
+            if opened:
+                answers = predict(model, [image for *_, image in opened])
+                for (sample, k, _), answer in zip(opened, answers, strict=True):
+                    yield Row(id=sample.id, key=k, record=answer.model_dump(mode="json"))
+
+    counts = run_stage(run, "segment", settings, key, process, redo=redo)
+    run.note("segment", device=device)
+    if png is not None:
+        write_pngs(run, png)
+    return counts
+
+
+def write_pngs(run: Run, folder: Path) -> int:
+    """Write every mask of the run as `folder/<id>.png` (white = defective); returns their number.
+
+    Ids become paths: one that would leave the folder is refused. Empty masks are written as black pictures.
+    """
+    rows, written = run.latest("segment"), 0
+    for sample in run.samples():
+        row = rows.get(sample.id)
+        if row is None or row.record is None:
+            continue
+        answer = MaskPrediction.model_validate(row.record)
+        path = mask_path(folder, sample.id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if answer.rle is None:
+            Image.new("L", load_image(sample.image).size).save(path)
+        else:
+            Image.fromarray(decode(answer.rle)).save(path)
+        written += 1
+    return written
+
+
+def mask_path(folder: Path, sample_id: str) -> Path:
+    """Where the mask of an id belongs: `folder/<id>.png`, an id's own picture extension replaced."""
+    known = Image.registered_extensions()
+    name = Path(sample_id)
+    stem = name.with_suffix("") if name.suffix.lower() in known and name.stem else name
+    path = folder / f"{stem}.png"
+    if name.is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"the id {sample_id!r} would be written outside {folder}: rename it")
+    return path
