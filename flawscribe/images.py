@@ -17,6 +17,7 @@ from flawscribe.records import Failure, FailureKind
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 100_000_000
 _VERBATIM = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+_NOT_PIXELS = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
 _ORIENTATION = 0x0112
 
 
@@ -30,6 +31,27 @@ class ImageFailure(Exception):
     def failure(self, stage: str) -> Failure:
         """The failure row's content for a stage."""
         return Failure(stage=stage, kind=self.kind, message=str(self))
+
+
+def formats() -> list[str]:
+    """Pillow's names of the formats that are read: all but programs (PostScript) and those it cannot decode."""
+    Image.init()
+    return [name for name in Image.ID if name not in _NOT_PIXELS]
+
+
+def extensions() -> frozenset[str]:
+    """The lower-case file extensions, with their dot, of the formats that are read."""
+    known = set(formats())
+    return frozenset(ext for ext, name in Image.registered_extensions().items() if name in known)
+
+
+def picture_suffix(content: bytes) -> str:
+    """The file extension that fits embedded picture bytes, ".bin" where they are no picture."""
+    try:
+        with Image.open(io.BytesIO(content), formats=formats()) as image:
+            return f".{str(image.format).lower()}"
+    except Exception:  # as in _open: whoever opens the file later is told what is wrong
+        return ".bin"
 
 
 def is_url(path: str) -> bool:
@@ -65,7 +87,7 @@ def _open(data: bytes, path: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=formats())
     except Image.DecompressionBombError as e:
         raise ImageFailure(FailureKind.IMAGE_TOO_LARGE, f"{path}: too many pixels") from e
     except Exception as e:  # Pillow's decoders raise whatever they like on hostile bytes

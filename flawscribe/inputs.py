@@ -1,10 +1,14 @@
 """What stage verbs are given: a run directory, or a manifest and where its run is to be."""
 
+import tempfile
 from pathlib import Path
 
 from flawscribe.errors import UserError
 from flawscribe.manifest import read_manifest
 from flawscribe.runs import Run
+
+PICTURES = "pictures"
+"""Folder of a run for the pictures that its input holds embedded (a Hugging Face dataset's)."""
 
 
 def open_run(source: str, out: str | None = None) -> Run:
@@ -15,12 +19,23 @@ def open_run(source: str, out: str | None = None) -> Run:
     if (Path(source) / "run.json").is_file():
         if out is not None and Path(out).resolve() != Path(source).resolve():
             raise UserError(f"{source} is a run already: leave -o out")
-        return Run.open(source)
+        run = Run.open(source)
+        if next(run.rows("samples"), None) is None:
+            raise UserError(f"{source} holds no images: give a manifest or a folder with -o {source}")
+        return run
     if out is None:
         raise UserError(f"{source} is not a run: say where its run is to be with -o RUN")
-    entries = read_manifest(source)
+    if not (Path(out) / "run.json").is_file():
+        _probe(source)
     run = Run.create(out)
     with run.lock():
-        if run.set_samples(str(source), entries) == 0:
+        if run.set_samples(str(source), read_manifest(source, run.path / PICTURES)) == 0:
             raise UserError(f"{source} holds no images")
     return run
+
+
+def _probe(source: str) -> None:
+    """Look at the first row, so that an input that cannot be read leaves no run behind."""
+    with tempfile.TemporaryDirectory() as scratch:
+        if next(read_manifest(source, Path(scratch)), None) is None:
+            raise UserError(f"{source} holds no images")

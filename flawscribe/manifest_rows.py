@@ -1,0 +1,224 @@
+"""One raw row of a manifest, whatever file it came from, as a Sample or as the reason why it is none."""
+
+import hashlib
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from flawscribe.images import MAX_BYTES, ImageFailure, is_url, picture_suffix
+from flawscribe.records import Category, Failure, FailureKind, Golden, Sample
+
+GOLDEN = ("defective", "descriptions", "description", "mask", "quality", "category")
+FIELDS = frozenset(("id", "image", "prompt", "generator", *GOLDEN))
+MAX_ID = 500
+MAX_DEPTH = 20
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from: the folder their paths start at, and where embedded pictures are to go."""
+
+    folder: Path
+    pictures: Path | None = None
+
+
+class BadRow(Exception):
+    """A row that is no sample; the message says which column is wrong and how."""
+
+
+def failure(place: str, message: str) -> Failure:
+    """The failure of a row at `place` ("FILE:LINE")."""
+    return Failure(stage="samples", kind=FailureKind.BAD_ROW, message=f"{place}: {message}")
+
+
+def sample_of(raw: dict[str, Any] | BadRow, place: str, source: Source) -> Sample | Failure:
+    """The sample that a raw row is. Values may be typed (JSON, Parquet) or texts (CSV); None and "" are absent."""
+    try:
+        if isinstance(raw, BadRow):
+            raise raw
+        return _sample(raw, source)
+    except BadRow as e:
+        return failure(place, str(e))
+    except ImageFailure as e:
+        return Failure(stage="samples", kind=e.kind, message=f"{place}: {e.message}")
+
+
+def _sample(raw: dict[str, Any], source: Source) -> Sample:
+    row = {name: value for name, value in raw.items() if not _absent(value)}
+    if isinstance(row.get("golden"), dict):
+        raise BadRow(f"golden is not nested: its fields ({', '.join(GOLDEN)}) are columns of their own")
+    meta = {name: value for name, value in row.items() if name not in FIELDS}
+    for name, value in meta.items():
+        _check(name, name)
+        _check(value, name)
+    id = row.get("id")
+    if isinstance(id, int) and not isinstance(id, bool):
+        id = str(id)
+    image = _picture(row, "image", source)
+    if image is None:
+        raise BadRow("image is missing")
+    return Sample(
+        id=_id(id),
+        image=image,
+        prompt=_text(row, "prompt"),
+        generator=_text(row, "generator"),
+        golden=_golden(row, source),
+        meta=meta,
+    )
+
+
+def _absent(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _id(id: Any) -> str:
+    if id is None:
+        raise BadRow("id is missing")
+    if not isinstance(id, str):
+        raise BadRow(f"id is {_told(id)}, not a text")
+    _check(id, "id")
+    if len(id) > MAX_ID:
+        raise BadRow(f"id has {len(id)} characters; the limit is {MAX_ID}")
+    return id
+
+
+def _golden(row: dict[str, Any], source: Source) -> Golden | None:
+    if not any(name in row for name in GOLDEN):
+        return None
+    descriptions = _texts(row)
+    description = _text(row, "description")
+    mask = _picture(row, "mask", source)
+    defective = _boolean(row)
+    if defective is None:
+        if not (descriptions or description or mask):
+            raise BadRow("defective is missing (quality and category alone do not tell it)")
+        defective = True
+    category = _text(row, "category")
+    if category is not None and category not in get_args(Category):
+        raise BadRow(f"category is {_told(category)}, not one of {', '.join(get_args(Category))}")
+    return Golden(
+        defective=defective,
+        descriptions=descriptions,
+        description=description,
+        mask=mask,
+        quality=_quality(row),
+        category=category,  # type: ignore[arg-type]
+    )
+
+
+def _text(row: dict[str, Any], name: str) -> str | None:
+    value = row.get(name)
+    if value is not None and not isinstance(value, str):
+        raise BadRow(f"{name} is {_told(value)}, not a text")
+    _check(value, name)
+    return value
+
+
+def _texts(row: dict[str, Any]) -> tuple[str, ...]:
+    """`descriptions`: a list of texts, or one text, or (in CSV) a list written as JSON."""
+    value = row.get("descriptions")
+    if isinstance(value, str):
+        listed = value
+        value = [value]
+        if listed.lstrip().startswith("["):
+            try:
+                value = json.loads(listed)
+            except (ValueError, RecursionError):
+                value = [listed]
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple) or not all(isinstance(v, str | None) for v in value):
+        raise BadRow(f"descriptions is {_told(value)}, not a list of texts")
+    _check(list(value), "descriptions")
+    return tuple(v for v in value if not _absent(v))
+
+
+def _boolean(row: dict[str, Any]) -> bool | None:
+    value = row.get("defective")
+    if isinstance(value, int) and value in (0, 1):
+        return bool(value)
+    if isinstance(value, str):
+        value = _BOOLEANS.get(value.strip().lower(), value)
+    if value is not None and not isinstance(value, bool):
+        raise BadRow(f"defective is {_told(value)}, not true or false")
+    return value
+
+
+def _quality(row: dict[str, Any]) -> float | None:
+    value = row.get("quality")
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise BadRow(f"quality is {_told(value)}, not a number") from None
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 5:
+        raise BadRow(f"quality is {_told(value)}, not a number from 1 to 5")
+    return float(value)
+
+
+def _picture(row: dict[str, Any], name: str, source: Source) -> str | None:
+    """The absolute path (or the URL) that a picture column means. A dataset's embedded picture becomes a file."""
+    value = row.get(name)
+    if isinstance(value, dict) and value.keys() <= {"bytes", "path"}:
+        if isinstance(value.get("bytes"), bytes):
+            return _stored(value["bytes"], name, source)
+        value = value.get("path")
+    elif isinstance(value, bytes):
+        return _stored(value, name, source)
+    if _absent(value):
+        return None
+    if not isinstance(value, str):
+        raise BadRow(f"{name} is {_told(value)}, not a path")
+    _check(value, name)
+    return value if is_url(value) else os.path.normpath(source.folder / value)
+
+
+def _stored(content: bytes, name: str, source: Source) -> str:
+    if source.pictures is None:
+        raise BadRow(f"{name} is embedded in the dataset, and no folder is given to keep it in")
+    if len(content) > MAX_BYTES:
+        raise ImageFailure(FailureKind.IMAGE_TOO_LARGE, f"{name} has {len(content)} bytes")
+    path = source.pictures / (hashlib.sha256(content).hexdigest()[:32] + picture_suffix(content))
+    if not path.exists():
+        source.pictures.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    return str(path.absolute())
+
+
+def _check(value: Any, name: str, depth: int = 0) -> None:
+    """Refuse what cannot be kept as JSON text: NUL, lone surrogates, NaN, endless nesting, unknown types."""
+    if depth > MAX_DEPTH:
+        raise BadRow(f"{_told(name)} is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, str):
+        if "\0" in value:
+            raise BadRow(f"{_told(name)} contains a NUL character")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise BadRow(f"{_told(name)} is not valid Unicode text") from None
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise BadRow(f"{_told(name)} is {value}: not a finite number")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check(key, name, depth + 1)
+            _check(item, name, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, name, depth + 1)
+    elif not (value is None or isinstance(value, int)):
+        raise BadRow(f"{_told(name)} is of the type {type(value).__name__}, which JSON does not have")
+
+
+def _told(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else text[:57] + "..."

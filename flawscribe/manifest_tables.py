@@ -1,0 +1,183 @@
+"""Raw rows of JSONL, CSV, Parquet and Arrow files: (place, row), where a row that cannot be read is a BadRow."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from flawscribe.errors import UserError
+from flawscribe.manifest_rows import BadRow
+
+Raw = tuple[str, dict[str, Any] | BadRow]
+
+MAX_LINE = 16_000_000
+"""Longest line of a text manifest, in bytes; a longer one is a bad row."""
+
+_BOM = b"\xef\xbb\xbf"
+_BATCH = 64
+
+
+def table_rows(path: Path, name: str, image: str = "image") -> Iterator[Raw]:
+    """The rows of a table file; `name` is what places ("NAME:LINE", from 1) call it, `image` its needed column.
+
+    Raises UserError, here or at the first row, where the file cannot be read as what its extension says.
+    """
+    return TABLES[path.suffix.lower()](path, name, image)
+
+
+def _jsonl(path: Path, name: str, image: str) -> Iterator[Raw]:
+    with path.open("rb") as f:
+        _refuse_utf16(f, path)
+        n = 0
+        while line := f.readline(MAX_LINE + 1):
+            n += 1
+            if n == 1:
+                line = line.removeprefix(_BOM)
+            if len(line) > MAX_LINE and not line.endswith(b"\n"):
+                while line and not line.endswith(b"\n"):
+                    line = f.readline(MAX_LINE)
+                yield f"{name}:{n}", BadRow(f"the line is longer than {MAX_LINE // 10**6} MB")
+            elif line.strip():
+                yield f"{name}:{n}", _object(line)
+
+
+def _object(line: bytes) -> dict[str, Any] | BadRow:
+    try:
+        row = json.loads(line.decode(), parse_constant=_refuse_constant)
+    except UnicodeDecodeError:
+        return BadRow("not UTF-8 text")
+    except RecursionError:
+        return BadRow("not JSON: nested too deep")
+    except ValueError as e:
+        return BadRow(f"not JSON: {e}")
+    return row if isinstance(row, dict) else BadRow("not a JSON object")
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _csv(path: Path, name: str, image: str) -> Iterator[Raw]:
+    csv.field_size_limit(MAX_LINE)
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
+        with path.open("rb") as raw:
+            _refuse_utf16(raw, path)
+        header = f.readline(MAX_LINE)
+        delimiter = max(",;\t", key=header.count)
+        f.seek(0)
+        reader = csv.reader(_lines(f), delimiter=delimiter)
+        try:
+            columns = [column.strip() for column in next(reader, [])]
+        except csv.Error as e:
+            raise UserError(f"cannot read {path}: {e}") from e
+        if columns and (image not in columns or len(set(columns)) != len(columns)):
+            raise UserError(f"{path} needs a header line of different names, among them {image}")
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = next(reader, None)
+            except csv.Error as e:
+                yield f"{name}:{line}", BadRow(f"not CSV: {e}")
+                continue
+            if cells is None:
+                return
+            if len(cells) > len(columns):
+                yield (
+                    f"{name}:{line}",
+                    BadRow(f"has {len(cells)} cells, but the header {len(columns)} (is a comma unquoted?)"),
+                )
+            elif cells:
+                yield f"{name}:{line}", dict(zip(columns, cells, strict=False))
+
+
+def _lines(f: IO[str]) -> Iterator[str]:
+    while line := f.readline(MAX_LINE):
+        yield line
+
+
+def _refuse_utf16(f: IO[bytes], path: Path) -> None:
+    if f.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+        raise UserError(f"{path} is UTF-16 text: save it as UTF-8")
+    f.seek(0)
+
+
+def _parquet(path: Path, name: str, image: str) -> Iterator[Raw]:
+    try:
+        with pq.ParquetFile(path) as file:
+            _need(image, file.schema_arrow, path)
+            classes = _class_names(file.schema_arrow)
+            yield from _batches(file.iter_batches(batch_size=_BATCH), classes, name, 0)
+    except (pa.ArrowException, OSError) as e:
+        raise _unreadable(path, "Parquet", e) from e
+
+
+def arrow_rows(path: Path, name: str, start: int = 0) -> Iterator[Raw]:
+    """The rows of an Arrow stream file, as Hugging Face's `save_to_disk` writes them; places count from `start` + 1."""
+    try:
+        with pa.memory_map(str(path)) as f, pa.ipc.open_stream(f) as stream:
+            _need("image", stream.schema, path)
+            yield from _batches(_slices(stream), _class_names(stream.schema), name, start)
+    except (pa.ArrowException, OSError) as e:
+        raise _unreadable(path, "Arrow", e) from e
+
+
+def _need(column: str, schema: pa.Schema, path: Path) -> None:
+    if column not in schema.names:
+        raise UserError(f"{path} has no column {column} (it has {', '.join(schema.names)[:200]})")
+
+
+def _slices(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for at in range(0, batch.num_rows, _BATCH):
+            yield batch.slice(at, _BATCH)
+
+
+def _batches(
+    batches: Iterable[pa.RecordBatch], classes: dict[str, list[str]], name: str, start: int
+) -> Iterator[Raw]:
+    n = start
+    for batch in batches:
+        for i in range(batch.num_rows):
+            n += 1
+            try:
+                row = batch.slice(i, 1).to_pylist()[0]
+            except (pa.ArrowException, ValueError, OverflowError) as e:  # bytes that are no UTF-8, far dates
+                yield f"{name}:{n}", BadRow(f"cannot be read: {' '.join(str(e).split())[:120]}")
+                continue
+            for column, names in classes.items():
+                value = row.get(column)
+                if isinstance(value, int) and 0 <= value < len(names):
+                    row[column] = names[value]
+            yield f"{name}:{n}", row
+
+
+def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """The names behind Hugging Face's ClassLabel columns, which hold only numbers."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {
+            column: [str(name) for name in feature["names"]]
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _unreadable(path: Path, kind: str, error: Exception) -> UserError:
+    return UserError(f"{path} is not a readable {kind} file: {' '.join(str(error).split())[:160]}")
+
+
+TABLES = {
+    ".jsonl": _jsonl,
+    ".ndjson": _jsonl,
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".parquet": _parquet,
+}
+"""Readers by extension."""
