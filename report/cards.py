@@ -48,7 +48,7 @@ class Card:
 
 
 class Choice:
-    """Keeps at most `limit` candidates of each outcome while a run streams past, drawn by the hash of their id."""
+    """Keeps `limit` candidates of each outcome while a run streams past, drawn by the hash of their id."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -1,4 +1,4 @@
-"""The claims judge's matches as lines for a card. Other judges leave no such details, and then there are no lines."""
+"""The claims judge's matches as lines for a card; other judges leave no such details and get no lines."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,9 +18,17 @@ def claim_lines(verdict: Verdict) -> list[str]:
             if all(pair):
                 elsewhere = " (elsewhere)" if match.get("misplaced") else ""
                 lines.append(f"matched{elsewhere}: “{pair[1]}” with golden “{pair[0]}”")
-        lines += [f"missed: golden “{text}”" for i in _list(details.get("misses")) if (text := _at(golden, i))]
-        lines += [f"not in golden: “{text}”" for i in _list(details.get("invented")) if (text := _at(told, i))]
-        lines += [f"contradiction in {text}" for text in _list(details.get("contradictions")) if isinstance(text, str)]
+        lines += [
+            f"missed: golden “{text}”" for i in _list(details.get("misses")) if (text := _at(golden, i))
+        ]
+        lines += [
+            f"not in golden: “{text}”" for i in _list(details.get("invented")) if (text := _at(told, i))
+        ]
+        lines += [
+            f"contradiction in {text}"
+            for text in _list(details.get("contradictions"))
+            if isinstance(text, str)
+        ]
     return lines[:LONGEST]
 
 

@@ -30,19 +30,28 @@ def write_coco(run: Run, rows: Iterable[tuple[Joined, dict[str, Any]]], f: IO[st
     failed: list[dict[str, Any]] = []
     f.write(json.dumps(head)[:-1] + ', "images": [')
     n = image_id = 0
-    for n, (j, row) in enumerate(rows, 1):
+    for j, row in rows:
+        n += 1
         size = _size(j)
         if size is None:
             failed.append(row)
             continue
         image_id += 1
         rest = {name: value for name, value in row.items() if name != "mask"}
-        image = {"id": image_id, "file_name": row["image"], "width": size[0], "height": size[1], "flawscribe": rest}
+        image = {
+            "id": image_id,
+            "file_name": row["image"],
+            "width": size[0],
+            "height": size[1],
+            "flawscribe": rest,
+        }
         f.write(("," if image_id > 1 else "") + "\n" + json.dumps(image, ensure_ascii=False, allow_nan=False))
         if j.mask is not None and (found := _annotation(j.mask)):
             score = row["p_mask"] if row["p_mask"] is not None else row["p_defective"]
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **found, "score": score})
-    rest_of_file = json.dumps({"annotations": annotations, "failed": failed}, ensure_ascii=False, allow_nan=False)
+    rest_of_file = json.dumps(
+        {"annotations": annotations, "failed": failed}, ensure_ascii=False, allow_nan=False
+    )
     f.write("], " + rest_of_file[1:] + "\n")
     return n
 

@@ -12,7 +12,7 @@ Examples:
   flawscribe report manifest.jsonl -o run/ --descriptions answers.jsonl --masks masks/
 
 \b
-Writes RUN/report.html and RUN/metrics.json. Rows that failed are counted in them and do not change the exit code.
+Writes RUN/report.html and RUN/metrics.json, which count the rows that failed; the exit code does not.
 Exit codes: 0 written, 2 usage, 3 set-up.
 """
 
@@ -21,7 +21,10 @@ Exit codes: 0 written, 2 usage, 3 set-up.
 @click.argument("input")
 @click.option("-o", "--out", help="The run directory to make, where INPUT is a manifest or a folder.")
 @click.option("--gallery", default=200, show_default=True, type=click.IntRange(0), help="Most images shown.")
-@click.option("--descriptions", help="Fill the run with descriptions made elsewhere (JSONL, CSV, Parquet), judged by claims.")
+@click.option(
+    "--descriptions",
+    help="Fill the run with descriptions made elsewhere (JSONL, CSV, Parquet), judged by claims.",
+)
 @click.option("--masks", help="Fill the run with masks made elsewhere (a folder of ID.png).")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def report(

@@ -73,7 +73,11 @@ class Detection:
     def _description(self) -> dict[str, Any]:
         failed = sum(self._failed.values())
         if not self._described or not self._labels:
-            why = "no sample with a golden label has a description" if self._described else "the run holds no descriptions"
+            why = (
+                "no sample with a golden label has a description"
+                if self._described
+                else "the run holds no descriptions"
+            )
             names = ("auc", "auc_yes_no", "f1", "precision", "recall", "false_positive_rate", "accuracy")
             return {**{name: nothing(why, failed) for name in names}, "auc_from": None, "roc": []}
         labels, yes = np.array(self._labels), np.array(self._yes)
@@ -106,7 +110,7 @@ class Detection:
         }
 
     def _within_pairs(self) -> dict[str, Any]:
-        """Figures over pairs of pictures that differ by one anomaly; a pair with a failed arm is left out and counted."""
+        """Over pairs of pictures that differ by one anomaly; a pair with a failed arm counts as failed."""
         whole = [p for p in self._pairs.values() if len(p) == 2]
         if not whole:
             return {}

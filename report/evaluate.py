@@ -67,13 +67,13 @@ def notes(run: Run, results: dict[str, Any]) -> list[str]:
     stages = run.info()["stages"]
     if stages.get("describe", {}).get("settings", {}).get("model") == "nano":
         lines.append(
-            "nano was trained on drawn scenes. Its words, masks and scores about real photographs or generated "
-            "pictures are worth nothing; on drawn scenes they show that the whole chain works."
+            "nano was trained on drawn scenes. Its words, masks and scores about real photographs or "
+            "generated pictures are worth nothing; on drawn scenes they show that the whole chain works."
         )
     elif stages.get("segment", {}).get("settings", {}).get("head") == "nano":
         lines.append(
-            "The masks and quality scores come from nano's head, which was trained on drawn scenes: about real "
-            "photographs or generated pictures they are worth nothing."
+            "The masks and quality scores come from nano's head, which was trained on drawn scenes: about "
+            "real photographs or generated pictures they are worth nothing."
         )
     if stages.get("judge", {}).get("settings", {}).get("judge") == "claims":
         lines.append(
@@ -88,5 +88,7 @@ def notes(run: Run, results: dict[str, Any]) -> list[str]:
         )
     written, judged = stages.get("describe", {}).get("started"), stages.get("judge", {}).get("finished")
     if written and judged and written > judged:
-        lines.append("The describe stage ran after the judge: run judge again, or its scores may be of older texts.")
+        lines.append(
+            "The describe stage ran after the judge: run judge again, or its scores may be of older texts."
+        )
     return lines

@@ -125,12 +125,14 @@ def _write(run: Run, format: str, f: IO[str]) -> int:
         return write_coco(run, ((j, row(j)) for j in join(run)), f)
     n = 0
     if format == "jsonl":
-        for n, line in enumerate(rows(run), 1):
+        for line in rows(run):
+            n += 1
             f.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
         return n
     writer = csv.writer(f, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    for n, line in enumerate(rows(run), 1):
+    for line in rows(run):
+        n += 1
         writer.writerow([_cell(line[name]) for name in COLUMNS])
     return n
 
@@ -144,7 +146,11 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if value.lstrip(" \n")[:1] in ("=", "+", "-", "@", "\t", "\r") and value.strip() else value
+        return (
+            f"'{value}"
+            if value.lstrip(" \n")[:1] in ("=", "+", "-", "@", "\t", "\r") and value.strip()
+            else value
+        )
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 

@@ -10,8 +10,8 @@ Examples:
   flawscribe export run/ --format coco -o masks.json
 
 \b
-One row a sample, failed ones too. mask is COCO RLE, blank where the description says flawless; mask_raw is the
-head's own. In CSV a text that a spreadsheet would run as a formula (= + - @ first) gets a ' before it.
+One row a sample, failed ones too. mask is COCO RLE, blank where the description says flawless; mask_raw is
+the head's own. In CSV a text that a spreadsheet would run as a formula (= + - @ first) gets a ' before it.
 Exit codes: 0 written, 2 usage, 3 set-up.
 """
 

@@ -1,4 +1,4 @@
-"""Geometry of the report's figures: coordinates only, drawn as inline SVG by the template, so that they follow its theme."""
+"""Geometry of the report's figures: coordinates for inline SVG, so that they follow the page's theme."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -63,5 +63,14 @@ def bars(histogram: dict[str, list[int]] | None) -> list[Bar]:
             height = share / top * SIDE
             label = f"P from {i / bins:.2f} to {(i + 1) / bins:.2f}: {histogram[name][i]} {name} images"
             x = i * step + at * step / 2 + (0.5 if at == 0 else 0)
-            found.append(Bar(name, round(x, 2), round(SIDE - height, 2), round(step / 2 - 0.5, 2), round(height, 2), label))
+            found.append(
+                Bar(
+                    name,
+                    round(x, 2),
+                    round(SIDE - height, 2),
+                    round(step / 2 - 0.5, 2),
+                    round(height, 2),
+                    label,
+                )
+            )
     return [bar for bar in found if bar.height]

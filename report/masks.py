@@ -1,4 +1,4 @@
-"""Masks against the golden ones: of the defective pixels alone, over golden-defective images that have a mask."""
+"""Masks against the golden ones, of defective pixels alone, over golden-defective images that have a mask."""
 
 from collections import Counter
 from typing import Any
@@ -10,8 +10,8 @@ from flawscribe.images import ImageFailure, load_mask
 from flawscribe.records import RLE, FailureKind, Sample
 from flawscribe.statistics import Estimate
 from report.estimates import absent, entry, nothing
-from report.pictures import size_of
 from report.join import Joined
+from report.pictures import size_of
 from segment.metrics import Overlap, overlap
 from segment.rle import decode
 
@@ -118,7 +118,9 @@ class Masks:
     def _clean(self, name: str) -> dict[str, Any]:
         marked = [float(m) for m in self._marked[name]]
         failed = self._clean_failed[name]
-        return entry(statistics.mean(marked), failed) if marked else nothing("no clean image has a mask", failed)
+        return (
+            entry(statistics.mean(marked), failed) if marked else nothing("no clean image has a mask", failed)
+        )
 
 
 def _ciou(both: np.ndarray, union: np.ndarray) -> Estimate:
@@ -129,7 +131,7 @@ def _ciou(both: np.ndarray, union: np.ndarray) -> Estimate:
 
 
 def golden_mask(sample: Sample, rle: RLE | None) -> np.ndarray:
-    """The golden mask as bool (h, w), at the size of the predicted mask, or of the image where nothing is marked."""
+    """The golden mask as bool (h, w), of the predicted mask's size, or the image's if nothing is marked."""
     if sample.golden is None or sample.golden.mask is None:
         raise ValueError(f"{sample.id!r} has no golden mask")
     try:

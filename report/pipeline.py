@@ -20,7 +20,7 @@ REDOABLE = ("describe", "segment", "judge")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a pass of the chain left: the figures, the report's path, and each stage's counts (None: not run)."""
+    """What a pass of the chain left: figures, the report's path, each stage's counts (None: not run)."""
 
     metrics: dict[str, Any]
     report: Path
@@ -59,7 +59,9 @@ def run_pipeline(
     check_redo(redo)
     say = tell or (lambda line: None)
     counts: dict[str, Counts | None] = {}
-    counts["describe"] = _describe(run, model, engine, base_url, protocol, prompts, descriptions, "describe" in redo, say)
+    counts["describe"] = _describe(
+        run, model, engine, base_url, protocol, prompts, descriptions, "describe" in redo, say
+    )
     say(_told("describe", counts["describe"]))
     counts["segment"] = _segment(run, masks, "segment" in redo)
     say(_told("segment", counts["segment"]))
@@ -126,7 +128,14 @@ def _describe(
     from describe.stage import describe_run
 
     return describe_run(
-        run, model=model, engine=engine, base_url=base_url, protocol=protocol, prompts=prompts, redo=redo, tell=tell
+        run,
+        model=model,
+        engine=engine,
+        base_url=base_url,
+        protocol=protocol,
+        prompts=prompts,
+        redo=redo,
+        tell=tell,
     )
 
 

@@ -24,20 +24,42 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up.
 @click.command(epilog=EPILOG)
 @click.argument("input")
 @click.option("-o", "--out", help="The run directory to make or go on with.")
-@click.option("--model", default="nano", show_default=True, help="A packaged model, a directory, a hub name, or a served name.")
+@click.option(
+    "--model",
+    default="nano",
+    show_default=True,
+    help="A packaged model, a directory, a hub name, or a served name.",
+)
 @click.option("--engine", default="auto", show_default=True, help="auto, transformers, vllm or openai.")
 @click.option("--base-url", help="An OpenAI-compatible server for the describing model.")
-@click.option("--protocol", default="single", show_default=True, help="single, or conservative: fewer false alarms.")
+@click.option(
+    "--protocol", default="single", show_default=True, help="single, or conservative: fewer false alarms."
+)
 @click.option("--prompts", help="A folder of prompt files that replace ours.")
-@click.option("--judge", default="claims", show_default=True, help="claims (offline, not an LLM), or a served model's name.")
+@click.option(
+    "--judge",
+    default="claims",
+    show_default=True,
+    help="claims (offline, not an LLM), or a served model's name.",
+)
 @click.option("--judge-base-url", help="An OpenAI-compatible server for the judge.")
-@click.option("--descriptions", help="JSONL, CSV or Parquet with descriptions made elsewhere: no model is asked.")
+@click.option(
+    "--descriptions", help="JSONL, CSV or Parquet with descriptions made elsewhere: no model is asked."
+)
 @click.option("--masks", help="A folder of masks made elsewhere (ID.png): no mask head is asked.")
-@click.option("--redo", multiple=True, metavar="STAGE", help="Start describe, segment or judge again; may be repeated.")
-@click.option("--gallery", default=200, show_default=True, type=click.IntRange(0), help="Most images shown in the report.")
+@click.option(
+    "--redo", multiple=True, metavar="STAGE", help="Start describe, segment or judge again; may be repeated."
+)
+@click.option(
+    "--gallery",
+    default=200,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Most images shown in the report.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def run(input: str, out: str | None, as_json: bool, **options: Any) -> None:
-    """Describe, segment, judge and report every image of INPUT: a manifest, a folder of images, or a run directory."""
+    """Describe, segment, judge and report every image of INPUT: a manifest, a folder, or a run directory."""
     from flawscribe.inputs import open_run
     from report.pipeline import check_redo, run_pipeline
     from report.tables import as_text

@@ -51,7 +51,12 @@ _MASKS = (
     ("ciou", "cIoU", "summed intersection over summed union"),
     ("pixel_f1", "Pixel F1", "mean of per-image F1"),
 )
-_VARIANTS = (("gated", "gated"), ("raw", "raw"), ("empty", "empty-mask baseline"), ("full", "full-mask baseline"))
+_VARIANTS = (
+    ("gated", "gated"),
+    ("raw", "raw"),
+    ("empty", "empty-mask baseline"),
+    ("full", "full-mask baseline"),
+)
 
 
 def tables(metrics: dict[str, Any]) -> list[Table]:
@@ -94,7 +99,9 @@ def _masks(section: dict[str, Any]) -> Table:
         lines.append(Line(f"Clean images marked, {variant}", hint, section["clean_marked"][variant]))
     notes = ["Of defective pixels alone, over golden-defective images with a golden mask."]
     if section["gated_by"]:
-        notes.append("A gated mask is blank where the description says flawless; a raw one is the head's own.")
+        notes.append(
+            "A gated mask is blank where the description says flawless; a raw one is the head's own."
+        )
     else:
         notes.append("The run holds no descriptions, so nothing gates the masks: gated and raw are the same.")
     if section["without_golden_mask"]:
@@ -122,11 +129,16 @@ def _texts(section: dict[str, Any]) -> Table:
 def _quality(section: dict[str, Any]) -> Table:
     if "absent" in section:
         return Table("Quality", absent=section["absent"])
-    rows = (("srcc", "SRCC", "rank correlation with the golden score"), ("plcc", "PLCC", "linear correlation"))
-    notes = ()
+    rows = (
+        ("srcc", "SRCC", "rank correlation with the golden score"),
+        ("plcc", "PLCC", "linear correlation"),
+    )
+    notes: tuple[str, ...] = ()
     if n := section["without_prediction"]:
         notes = (f"{n} samples with a golden score have no predicted one.",)
-    return Table("Quality", tuple(Line(label, hint, section[name]) for name, label, hint in rows), notes=notes)
+    return Table(
+        "Quality", tuple(Line(label, hint, section[name]) for name, label, hint in rows), notes=notes
+    )
 
 
 def as_text(metrics: dict[str, Any]) -> str:
@@ -142,7 +154,9 @@ def as_text(metrics: dict[str, Any]) -> str:
         for line in table.lines:
             unscored = line.entry.get("unscored")
             more = f"  {unscored} unscored" if unscored else ""
-            figures = f"{line.value:>7}  {line.interval:<16}{line.entry['n']:>6}{line.entry['failed']:>8}{more}"
+            figures = (
+                f"{line.value:>7}  {line.interval:<16}{line.entry['n']:>6}{line.entry['failed']:>8}{more}"
+            )
             out.append(f"  {line.label:<34}{figures}".rstrip())
     out += [f"\nNote: {note}" for note in metrics["notes"]]
     return "\n".join(out)

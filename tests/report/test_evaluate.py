@@ -1,0 +1,208 @@
+import json
+
+import numpy as np
+import pytest
+from handmade import NO, SIZE, YES, Builder, box, prediction, says, verdicts
+from PIL import Image
+
+from flawscribe.records import Description, Golden, MaskPrediction
+from report.evaluate import evaluate
+from report.tables import as_text
+
+
+def figure(entry: dict) -> tuple:
+    return entry["value"], entry["n"], entry["failed"]
+
+
+def near(value: float) -> object:
+    return pytest.approx(value, abs=1e-6)
+
+
+def test_detection_by_hand(small: Builder) -> None:
+    detection = evaluate(small.run())["detection"]
+    assert detection["auc_from"] == "probability"
+    assert figure(detection["auc"]) == (near(7 / 9), 6, 2)
+    assert figure(detection["auc_yes_no"]) == (near(2 / 3), 6, 2)
+    assert figure(detection["f1"]) == (near(2 / 3), 6, 2)
+    assert figure(detection["precision"]) == (near(2 / 3), 3, 2)
+    assert figure(detection["recall"]) == (near(2 / 3), 3, 1)
+    assert figure(detection["false_positive_rate"]) == (near(1 / 3), 3, 1)
+    assert figure(detection["accuracy"]) == (near(2 / 3), 6, 2)
+    assert figure(detection["auc_mask"]) == (near(10 / 12), 7, 1)
+    assert detection["roc"][0] == [0, 0] and detection["roc"][-1] == [1, 1]
+    assert detection["auc"]["low"] <= detection["auc"]["value"] <= detection["auc"]["high"]
+
+
+def test_masks_by_hand(small: Builder) -> None:
+    masks = evaluate(small.run())["masks"]
+    assert {name: figure(masks["raw"][name]) for name in masks["raw"]} == {
+        "giou": (near(0.875), 4, 0),
+        "ciou": (near(0.875), 4, 0),
+        "pixel_f1": (near((2 / 3 + 3) / 4), 4, 0),
+    }
+    assert {name: figure(masks["gated"][name]) for name in masks["gated"]} == {
+        "giou": (near(0.5), 3, 1),
+        "ciou": (near(0.5), 3, 1),
+        "pixel_f1": (near((2 / 3 + 1) / 3), 3, 1),
+    }
+    assert masks["empty"]["giou"]["value"] == 0
+    assert masks["full"]["giou"]["value"] == near(1 / 3)
+    assert figure(masks["clean_marked"]["raw"]) == (near(2 / 3), 3, 1)
+    assert figure(masks["clean_marked"]["gated"]) == (near(1 / 3), 3, 1)
+
+
+def test_texts_and_quality_by_hand(small: Builder) -> None:
+    metrics = evaluate(small.run())
+    texts = metrics["texts"]
+    assert (*figure(texts["completeness"]), texts["completeness"]["unscored"]) == (1.0, 3, 1, 0)
+    assert (*figure(texts["precision"]), texts["precision"]["unscored"]) == (0.5, 2, 1, 1)
+    assert figure(texts["explanation_score"]) == (0.75, 3, 1)
+    assert texts["unscored_reasons"] == {"the answer did not validate": 1}
+    assert figure(metrics["quality"]["srcc"]) == (near(1), 3, 0)
+    assert figure(metrics["quality"]["plcc"]) == (near(1), 3, 0)
+
+
+def test_counts_and_failures(small: Builder) -> None:
+    run = small.run()
+    metrics = evaluate(run)
+    assert metrics["counts"] == {
+        "samples": 10,
+        "ok": 7,
+        "failed": 3,
+        "golden_defective": 4,
+        "golden_clean": 4,
+        "called_defective": 4,
+        "outcomes": {
+            "true positive": 2,
+            "false positive": 1,
+            "miss": 1,
+            "true negative": 2,
+            "failed": 3,
+            "no golden": 1,
+            "not described": 0,
+        },
+    }
+    assert metrics["failures"] == {
+        "describe": {"timeout": 1, "broken_image": 1},
+        "segment": {"broken_image": 1},
+        "samples": {"bad_row": 1},
+    }
+    assert json.loads((run.path / "metrics.json").read_text()) == metrics
+    table = as_text(metrics)
+    assert "10 samples: 7 ok, 3 failed" in table and "1 unscored" in table
+
+
+def test_yes_no_auc_says_so(build: Builder) -> None:
+    build.add("a", YES, says(True, 0.9))
+    build.add("b", NO, says(False))
+    metrics = evaluate(build.run())
+    assert metrics["detection"]["auc_from"] == "yes/no"
+    assert metrics["detection"]["without_probability"] == 1
+    assert any("yes/no" in note for note in metrics["notes"])
+
+
+def test_pairs_compare_the_pictures_alone(build: Builder) -> None:
+    arms = [("clean", NO, 0.2), ("anomaly", YES, 0.6), ("AA", NO, 0.99), ("BB", YES, 0.01)]
+    for pair, shift in (("1", 0.0), ("2", 0.3), ("3", 0.0)):
+        for arm, golden, p in arms:
+            if (pair, arm) == ("3", "clean"):
+                continue
+            p = p + shift if arm in ("clean", "anomaly") else p
+            build.add(f"{pair}-{arm}", golden, says(golden.defective, p), meta={"pair": pair, "arm": arm})
+    pairs = evaluate(build.run())["detection"]["within_pairs"]
+    assert figure(pairs["description"]["pair_accuracy"]) == (1.0, 2, 0)
+    # Clean 0.2 and 0.5 against anomalies 0.6 and 0.9: every anomaly is above every clean one.
+    assert pairs["description"]["auc"]["value"] == 1.0
+    assert "mask_head" not in pairs
+
+
+def test_bad_golden_masks_are_counted_and_crash_nothing(build: Builder) -> None:
+    good = box(0, 0, 20, 20)
+    build.add("good", YES, says(True), prediction(good), gold_mask=good)
+    build.add("small", YES, says(True), prediction(good), gold_mask=np.ones((5, 5), bool))
+    build.add("small, nothing marked", YES, says(True), prediction(None), gold_mask=np.ones((5, 5), bool))
+    build.add(
+        "torn", YES.model_copy(update={"mask": str(build.folder / "torn.png")}), says(True), prediction(good)
+    )
+    (build.folder / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
+    build.add(
+        "gone", YES.model_copy(update={"mask": str(build.folder / "gone.png")}), says(True), prediction(good)
+    )
+    build.add("no mask", YES, says(True), prediction(good))
+    metrics = evaluate(build.run())
+    assert figure(metrics["masks"]["raw"]["giou"]) == (1.0, 1, 4)
+    assert sum(metrics["masks"]["golden_mask_failures"].values()) == 4
+    assert metrics["masks"]["without_golden_mask"] == 1
+    assert sum(metrics["failures"]["golden masks"].values()) == 4
+    assert metrics["counts"]["failed"] == 0
+
+
+def test_a_damaged_prediction_is_a_failure(build: Builder) -> None:
+    good = box(0, 0, 20, 20)
+    damaged = MaskPrediction.model_validate(
+        {"rle": {"size": [SIZE[1], SIZE[0]], "counts": "0o9999"}, "area": 0.1}
+    )
+    build.add("damaged", YES, says(True), damaged, gold_mask=good)
+    build.add("good", YES, says(True), prediction(good), gold_mask=good)
+    assert figure(evaluate(build.run())["masks"]["raw"]["giou"]) == (1.0, 1, 1)
+
+
+def test_nothing_golden(build: Builder) -> None:
+    build.add("a", None, says(True, 0.5), prediction(box(0, 0, 5, 5)))
+    metrics = evaluate(build.run())
+    assert all("absent" in metrics[name] for name in ("detection", "masks", "texts", "quality"))
+    assert "absent: no sample has a golden label" in as_text(metrics)
+
+
+def test_one_class_has_no_auc_and_no_crash(build: Builder) -> None:
+    build.add("a", YES, says(True, 0.5), prediction(None, 0.5))
+    build.add("b", YES, says(False, 0.4), prediction(None, 0.5))
+    detection = evaluate(build.run())["detection"]
+    assert detection["auc"]["value"] is None and detection["roc"] == []
+    assert detection["recall"]["value"] == 0.5
+    assert detection["false_positive_rate"]["note"]
+
+
+def test_a_stage_that_never_reached_a_sample_is_a_failure(build: Builder) -> None:
+    build.add("a", YES, says(True, 0.5))
+    build.add("b", NO)
+    metrics = evaluate(build.run())
+    assert metrics["failures"] == {"describe": {"missing_answer": 1}}
+
+
+def test_the_last_row_counts_and_strangers_do_not(build: Builder) -> None:
+    build.add("a", YES, says(False, 0.1))
+    again = build.rows["describe"][0].model_copy(update={"record": says(True, 0.9).model_dump(mode="json")})
+    stranger = again.model_copy(update={"id": "left the manifest"})
+    build.rows["describe"] += [again, stranger]
+    metrics = evaluate(build.run())
+    assert metrics["counts"]["outcomes"]["true positive"] == metrics["counts"]["samples"] == 1
+
+
+def test_verdicts_of_a_description_that_is_gone_do_not_count(build: Builder) -> None:
+    lost = Description(defective=False)
+    build.add("a", YES, lost, judge=verdicts(0, 0))
+    build.add("b", YES, None, judge=verdicts(2, 2))
+    texts = evaluate(build.run())["texts"]
+    assert figure(texts["completeness"]) == (0.0, 1, 1)
+
+
+def test_gating_needs_a_description(build: Builder) -> None:
+    mask = box(0, 0, 20, 20)
+    build.add("a", YES, None, prediction(mask), gold_mask=mask)
+    metrics = evaluate(build.run())
+    assert metrics["masks"]["gated"]["giou"]["value"] == 1.0
+    assert metrics["masks"]["gated_by"] is None
+    assert metrics["counts"]["outcomes"]["not described"] == 1
+
+
+def test_golden_mask_after_exif_turn(build: Builder) -> None:
+    """A picture turned by EXIF has its masks at the turned size, when nothing was predicted too."""
+    build.add("turned", Golden(defective=True), says(False), prediction(None), gold_mask=np.ones(SIZE, bool))
+    sample = build.entries[0]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", SIZE).save(build.folder / "turned.jpg", exif=exif)
+    build.entries[0] = sample.model_copy(update={"image": str(build.folder / "turned.jpg")})  # type: ignore[union-attr]
+    masks = evaluate(build.run())["masks"]
+    assert figure(masks["raw"]["giou"]) == (0.0, 1, 0)
