@@ -26,7 +26,8 @@ def import_descriptions(run: Run, file: str | Path, redo: bool = False) -> Count
 
     Columns: `id`, `description` (text, or null/empty for "no defect"), optionally `defective` and
     `p_defective` in [0, 1]; others are ignored. Samples without a row fail as missing_answer, rows that
-    contradict themselves as invalid_answer, repeated ids as repeated_id. UserError where the file cannot be read.
+    contradict themselves as invalid_answer, repeated ids as repeated_id. UserError where the file cannot
+    be read.
     """
     path = Path(file)
     outcomes, extra = _read(path), 0
@@ -106,7 +107,7 @@ def _need(path: Path, columns: list[str]) -> None:
 
 
 def _outcome(row: dict[str, Any]) -> Description | Fault:
-    """One row as a Description. A text means defective and none means flawless, unless `defective` says otherwise."""
+    """One row as a Description: a text means defective, none flawless, and `defective` must agree."""
     text, said, probability = row["description"], row.get("defective"), row.get("p_defective")
     if text is not None and not isinstance(text, str):
         return Fault(FailureKind.INVALID_ANSWER, f"description is {type(text).__name__}, not a text or null")

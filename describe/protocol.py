@@ -66,7 +66,7 @@ def describe_samples(
     temperature: float = 0.0,
     seed: int = 0,
 ) -> Iterator[Row]:
-    """A row for each `(sample, key)`, in the order the engine answers; pairs are pulled as it asks for them."""
+    """A row for each `(sample, key)`, in the order of the answers; pairs are pulled as the engine asks."""
     keys: dict[str, str] = {}
 
     def requests() -> Iterator[Request]:

@@ -70,7 +70,7 @@ def describe_run(
         try:
             if tell:
                 tell(_announcement(reason, asker.facts()))
-            run.note(STAGE, reason=reason)
+            run.note(STAGE, reason=reason, engine=asker.facts())
             yield from describe_samples(
                 chain([first], pairs),
                 asker,
@@ -79,7 +79,7 @@ def describe_run(
                 temperature=temperature,
                 seed=seed,
             )
-            run.note(STAGE, engine=asker.facts())
+            run.note(STAGE, engine=asker.facts())  # what the server did not accept is known by now
         finally:
             asker.close()
 

@@ -32,7 +32,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Token:
-    """A generated token's text and its likeliest alternatives, itself among them, as `(text, log-probability)`."""
+    """A generated token's text, and its likeliest alternatives (itself too) as `(text, log-probability)`."""
 
     text: str
     top: tuple[tuple[str, float], ...]
@@ -40,9 +40,10 @@ class Token:
 
 @dataclass(frozen=True)
 class Answer:
-    """A model's answer. `finish_reason` is "stop", "length" (cut off at `max_tokens`) or the server's own word.
+    """A model's answer.
 
-    `tokens` is None where the engine gives no token probabilities.
+    `finish_reason` is "stop", "length" (cut off at `max_tokens`) or the server's own word. `tokens` is
+    None where the engine gives no token probabilities.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Any server that speaks the OpenAI chat-completions protocol: vLLM's, SGLang's, llama.cpp's, OpenAI's own."""
+"""Servers that speak the OpenAI chat-completions protocol: vLLM, SGLang, llama.cpp, OpenAI itself."""
 
 import base64
 import os
@@ -13,8 +13,8 @@ import openai
 from openai.types.chat import ChatCompletion
 
 from engines.base import TOP, Answer, Fault, Request, Token, one_line
-from engines.registry import Options
 from engines.openai_faults import fault_of, is_content_fault
+from engines.registry import Options
 from flawscribe.errors import SetupError, UserError
 from flawscribe.images import ImageFailure, image_bytes
 from flawscribe.models import ModelRef
@@ -70,7 +70,7 @@ class OpenAIEngine:
         self._lost = 0
 
     def stream(self, requests: Iterator[Request]) -> Iterator[tuple[Request, Answer | Fault]]:
-        """Answers in the order they come. The first requests go one at a time, to learn what the server accepts."""
+        """Answers as they come. The first requests go one at a time, to learn what the server accepts."""
         attempts = 0
         while not self._answered and attempts < FIRST_ATTEMPTS:
             if (request := next(requests, None)) is None:
@@ -111,13 +111,13 @@ class OpenAIEngine:
         while (request := todo.get()) is not None:
             try:
                 done.put((request, self._ask(request)))
-            except BaseException as e:  # noqa: BLE001 - raised again by the thread that consumes the stream
+            except BaseException as e:  # raised again by the thread that consumes the stream
                 done.put(e)
 
     def _checked(
         self, outcome: tuple[Request, Answer | Fault] | BaseException
     ) -> tuple[Request, Answer | Fault]:
-        """The outcome; a server that has gone away ends the stage instead of failing every row that is left."""
+        """The outcome; a server that has gone ends the stage instead of failing every row that is left."""
         if isinstance(outcome, BaseException):
             raise outcome
         gone = isinstance(outcome[1], Fault) and outcome[1].kind == FailureKind.CONNECTION
@@ -176,7 +176,7 @@ class OpenAIEngine:
         return answer
 
     def _arguments(self, request: Request) -> dict[str, Any]:
-        """The body of the call: the system text first, so that a prefix cache serves it; then image, then text."""
+        """The call: the system text first, for prefix caches; then image, then text."""
         content: list[dict[str, Any]] = [{"type": "text", "text": request.user}]
         if request.image is not None:
             data, mime = image_bytes(request.image)

@@ -69,7 +69,7 @@ def choose(name: str, base_url: str | None = None) -> tuple[str, str]:
         why = "no CUDA device" if not _cuda() else "vllm is not installed"
         return "transformers", f"transformers: {why}"
     raise SetupError(
-        "no engine can run here: install the models' packages (pip install 'flawscribe[nano]'), "
+        "no engine can run here: install the models' packages (pip install 'flawscribe[torch]'), "
         "or name a server with --base-url"
     )
 

@@ -98,7 +98,7 @@ class TransformersEngine:
         return self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
 
     def _try(self, requests: list[Request], inputs: list[tuple[str, Any]]) -> list[Answer | Fault]:
-        """Answer a batch; where it fails as a whole, each request alone, so that one bad row costs one row."""
+        """Answer a batch; where it fails as a whole, each request alone: one bad row costs one row."""
         try:
             return self._generate(requests, inputs)
         except (RuntimeError, ValueError, IndexError, TypeError, OSError) as e:

@@ -38,7 +38,7 @@ class Prompt(BaseModel):
         return hashlib.sha256(seen.encode()).hexdigest()[:16]
 
     def render(self, part: str, **values: str) -> str:
-        """The text of `part` with its placeholders filled, in one pass: braces inside values stay as they are.
+        """The text of `part` with its placeholders filled, in one pass: braces inside values stay.
 
         Values that the part does not use are ignored; UserError names a part or a value that is missing.
         """

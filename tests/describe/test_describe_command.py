@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
-from test_describe_stage import FALSE, TRUE, recording
+from recorded import FALSE, TRUE, recording
 
 from describe.command import describe
 from flawscribe.errors import UserError

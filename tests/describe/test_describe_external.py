@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_describe_stage import make_run
+from recorded import make_run
 
 from describe.external import import_descriptions
 from flawscribe.errors import UserError

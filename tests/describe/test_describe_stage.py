@@ -1,11 +1,11 @@
 """The describe stage on a run directory, with answers computed or recorded in place of a model."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from recorded import FALSE, TRUE, make_run, recording
 
 from describe.protocol import describe_samples, request_for
 from describe.stage import describe_run
@@ -13,29 +13,7 @@ from engines import Answer, Fault, Request
 from engines.replay import ReplayEngine
 from flawscribe.errors import SetupError, UserError
 from flawscribe.records import Description, FailureKind, Sample
-from flawscribe.runs import Run
 from prompts import load
-
-FALSE = '{"Defective": false, "Description": []}'
-TRUE = '{"Defective": true, "Description": ["Six fingers."]}'
-
-
-def make_run(folder: Path, names: str = "abcd", **prompts: str) -> Run:
-    samples = []
-    for i, name in enumerate(names):
-        path = folder / f"{name}.png"
-        if name != "x":
-            Image.new("RGB", (8, 8), (40 * i, 0, 0)).save(path)
-        samples.append(Sample(id=name, image=str(path), prompt=prompts.get(name)))
-    run = Run.create(folder / "run")
-    run.set_samples("test", samples)
-    return run
-
-
-def recording(folder: Path, **texts: str) -> str:
-    path = folder / "answers.jsonl"
-    path.write_text("".join(json.dumps({"id": k, "text": v}) + "\n" for k, v in texts.items()))
-    return str(path)
 
 
 def test_each_failure_is_a_typed_row_and_the_rest_goes_on(tmp_path: Path) -> None:

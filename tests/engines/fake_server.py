@@ -1,4 +1,4 @@
-"""A fake OpenAI-compatible server that misbehaves on demand. It holds no model: its answers are the test's."""
+"""A fake OpenAI-compatible server that misbehaves on demand: it holds no model."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ GOOD = '{"Defective": true, "Description": ["The left hand has six fingers."]}'
 
 
 class FakeServer(ThreadingHTTPServer):
-    """`respond(body, n)` gives `(status, JSON object)` for the n-th call (from 0), optionally with headers."""
+    """`respond(body, n)` gives `(status, JSON object[, headers])` for the n-th call, from 0."""
 
     daemon_threads = True
 

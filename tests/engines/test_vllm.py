@@ -3,6 +3,7 @@
 Starting vLLM takes a minute or two, so everything that needs it is here, and each form starts once.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -132,14 +133,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def stop(process: "subprocess.Popen[bytes]") -> None:
     """End the server with all its children: they share its process group."""
     process.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=30)
-    except subprocess.TimeoutExpired:
-        pass
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

@@ -1,4 +1,4 @@
-"""A tiny Idefics3 checkpoint of random weights: what loading and batching need, and nothing it says means anything."""
+"""A tiny Idefics3 checkpoint of random weights, for loading and batching: what it says means nothing."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ TEMPLATE = (
 
 
 def tiny_checkpoint(folder: Path, context: int = 256) -> Path:
-    """Write the checkpoint (64 wide, 64-pixel pictures, one token a byte; its template knows no system role)."""
+    """Write the checkpoint: 64-pixel pictures, one token a byte, a template without a system role."""
     torch.manual_seed(3)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {word: i for i, word in enumerate([*SPECIAL, *alphabet])}
