@@ -1,8 +1,8 @@
 """flawscribe tells what is wrong with AI-generated images.
 
-    import flawscribe
-    found = flawscribe.inspect("picture.png", prompt="a dog in a park")
-    found.description.text, found.mask.rle
+import flawscribe
+found = flawscribe.inspect("picture.png", prompt="a dog in a park")
+found.description.text, found.mask.rle
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def inspect(image: Any, prompt: str | None = None, *, model: str = "nano", engine: str = "auto") -> "Inspection":
+def inspect(
+    image: Any, prompt: str | None = None, *, model: str = "nano", engine: str = "auto"
+) -> "Inspection":
     """Describe and mark one image (a path or a PIL picture); see `report.pipeline.inspect_one`."""
     from report.pipeline import inspect_one  # imported late: importing flawscribe stays light
 

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from flawscribe.errors import SETUP, USAGE, UserError, did_you_mean
+from flawscribe.errors import SETUP, USAGE, SetupError, UserError, did_you_mean
 
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("report.run_command:run", "Describe, mark, judge and report: the whole job."),
@@ -24,9 +24,21 @@ Examples:
   flawscribe run manifest.jsonl -o run/ --model Qwen/Qwen3-VL-4B-Instruct
   flawscribe scenes 100 -o scenes/ && flawscribe run scenes/manifest.jsonl -o run/
 \b
-Exit codes: 0 all rows ok, 1 some rows failed, 2 wrong usage, 3 something is missing or refuses, 130 interrupted.
+Exit codes: 0 all rows ok, 1 some rows failed, 2 wrong usage, 3 something is missing or
+refuses, 130 interrupted.
 """
 INTERRUPTED = 130
+
+_EXTRAS = {
+    "torch": "torch",
+    "torchvision": "torch",
+    "transformers": "torch",
+    "safetensors": "torch",
+    "vllm": "vllm",
+    "openai": "judge",
+    "segment_anything": "sam",
+}
+"""Packages that the base install does without, and the extra that brings them."""
 
 
 class Verbs(click.Group):
@@ -59,7 +71,9 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 
 @click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version.")
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version."
+)
 def cli() -> None:
     """Tells what is wrong with AI-generated images: whether, what, where and how badly."""
 
@@ -81,9 +95,20 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing is left to say
         code = 0
+    except ModuleNotFoundError as e:
+        missing = _missing(e)
+        code = _told(str(missing), missing.exit_code)
     except OSError as e:
         code = _told(f"{e.filename}: {e.strerror}" if e.filename else str(e), SETUP)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _missing(error: ModuleNotFoundError) -> SetupError:
+    """What to say of a package of an extra; any other missing module is a mistake of ours."""
+    package = (error.name or "").partition(".")[0]
+    if package not in _EXTRAS:
+        raise error
+    return SetupError(f"this needs the package {package}: pip install 'flawscribe[{_EXTRAS[package]}]'")
 
 
 def _told(message: str, code: int) -> int:

@@ -5,12 +5,13 @@ import io
 import json
 import os
 import stat
+import threading
 import warnings
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from flawscribe.records import Failure, FailureKind
 
@@ -19,6 +20,18 @@ MAX_BYTES = 100_000_000
 _VERBATIM = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 _NOT_PIXELS = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Our own bound is lower than the one Pillow warns at.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class ImageFailure(Exception):
@@ -34,7 +47,7 @@ class ImageFailure(Exception):
 
 
 def formats() -> list[str]:
-    """Pillow's names of the formats that are read: all but programs (PostScript) and those it cannot decode."""
+    """Pillow's names of the formats that are read: all but PostScript, a program, and what it cannot decode."""
     Image.init()
     return [name for name in Image.ID if name not in _NOT_PIXELS]
 
@@ -62,7 +75,9 @@ def is_url(path: str) -> bool:
 def read_bytes(path: str) -> bytes:
     """The file's bytes; ImageFailure where it is missing, not a regular file, unreadable, empty or over 100 MB."""
     if is_url(path):
-        raise ImageFailure(FailureKind.MISSING_IMAGE, f"{path[:200]}: addresses are not fetched; download it first")
+        raise ImageFailure(
+            FailureKind.MISSING_IMAGE, f"{path[:200]}: addresses are not fetched; download it first"
+        )
     try:
         # Opened without blocking: a pipe named like a picture must not hang the run.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as f:
@@ -71,9 +86,11 @@ def read_bytes(path: str) -> bytes:
                 raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: not a regular file")
             if info.st_size > MAX_BYTES:
                 size = f"{info.st_size / 1e6:.0f} MB"
-                raise ImageFailure(FailureKind.IMAGE_TOO_LARGE, f"{path}: {size}, over {MAX_BYTES // 10**6} MB")
+                raise ImageFailure(
+                    FailureKind.IMAGE_TOO_LARGE, f"{path}: {size}, over {MAX_BYTES // 10**6} MB"
+                )
             data = f.read(MAX_BYTES + 1)
-    except FileNotFoundError as e:
+    except (FileNotFoundError, NotADirectoryError) as e:
         raise ImageFailure(FailureKind.MISSING_IMAGE, f"{path}: no such file") from e
     except (OSError, ValueError) as e:
         why = getattr(e, "strerror", None) or str(e)
@@ -85,40 +102,60 @@ def read_bytes(path: str) -> bytes:
 
 def _open(data: bytes, path: str) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=formats())
+        image = Image.open(io.BytesIO(data), formats=formats())
     except Image.DecompressionBombError as e:
         raise ImageFailure(FailureKind.IMAGE_TOO_LARGE, f"{path}: too many pixels") from e
     except Exception as e:  # Pillow's decoders raise whatever they like on hostile bytes
         raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: not a picture that can be opened") from e
+    _bound(image, path)
+    return image
+
+
+def _bound(image: Image.Image, path: str) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         told = f"{width} x {height} pixels, over {MAX_PIXELS // 10**6} million"
         raise ImageFailure(FailureKind.IMAGE_TOO_LARGE, f"{path}: {told}")
     if not width or not height:
         raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: the picture has no pixels")
+
+
+def _decoded(data: bytes, path: str) -> Image.Image:
+    """The picture with its pixels decoded, as they are in the file."""
+    image = _open(data, path)
+    try:
+        image.load()
+    except Image.DecompressionBombError as e:
+        raise ImageFailure(FailureKind.IMAGE_TOO_LARGE, f"{path}: too many pixels") from e
+    except Exception as e:  # as in _open: a truncated or malformed file
+        why = " ".join(str(e).split())[:120] or type(e).__name__
+        raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: cannot be decoded ({why})") from e
+    _bound(image, path)  # containers such as ICO learn their size only now
     return image
 
 
-def _load(image: Image.Image, path: str) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) where there is none or the EXIF block is damaged."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image.seek(0)
-            image.load()
-            return _rgb(ImageOps.exif_transpose(image))
-    except Exception as e:  # as in _open: a truncated or malformed file
-        raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: cannot be decoded ({str(e)[:120]})") from e
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # as in _open; the pixels are good without it
+        return 1
+    return value if value in _TURNS else 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB: alpha on white, 16-bit and float pictures scaled to their range."""
+    """8-bit RGB: alpha on white, deeper greys scaled from [0, top], where top is 1, 255, 65535 or their own maximum."""
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if image.mode.startswith("I;16") or values.max() > 255 else 255.0
-        if image.mode == "F" and values.max() <= 1:
-            top = 1.0
+        values = np.nan_to_num(np.asarray(image).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        highest = max(1.0, float(values.max()))
+        top = next((t for t in (1.0, 255.0, 65535.0) if highest <= t), highest)
+        if image.mode.startswith("I"):
+            top = 65535.0 if image.mode.startswith("I;16") else max(top, 255.0)
         return Image.fromarray((np.clip(values / top, 0, 1) * 255).round().astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
@@ -132,7 +169,7 @@ def load_image(path: str) -> Image.Image:
     Raises ImageFailure for anything else than a regular file of at most 100 MB that Pillow decodes to at
     most 64 million pixels.
     """
-    return _load(_open(read_bytes(path), path), path)
+    return _rgb(_upright(_decoded(read_bytes(path), path)))
 
 
 def frames(path: str) -> int:
@@ -148,54 +185,59 @@ def image_bytes(path: str) -> tuple[bytes, str]:
     the same pixels.
     """
     data = read_bytes(path)
-    image = _open(data, path)
-    decoded = _load(image, path)
-    plain = image.mode in ("RGB", "L") and not image.has_transparency_data and getattr(image, "n_frames", 1) == 1
-    if image.format in _VERBATIM and plain and image.getexif().get(_ORIENTATION, 1) == 1:
+    image = _decoded(data, path)
+    plain = (
+        image.mode in ("RGB", "L")
+        and not image.has_transparency_data
+        and getattr(image, "n_frames", 1) == 1
+        and _orientation(image) == 1
+    )
+    if plain and image.format in _VERBATIM:
         return data, _VERBATIM[image.format]
     buffer = io.BytesIO()
-    decoded.save(buffer, "PNG")
+    _rgb(_upright(image)).save(buffer, "PNG")
     return buffer.getvalue(), "image/png"
 
 
 def load_mask(path: str, size: tuple[int, int]) -> np.ndarray:
-    """A mask picture as bool (h, w), True where any channel is non-zero; `size` is (width, height).
+    """A mask picture as bool (h, w), True where any channel is non-zero; `size` is (width, height), upright.
 
-    Raises ImageFailure (bad_mask) where it cannot be opened or is of another size.
+    A transparent pixel counts as zero, and so does, in a JPEG, whatever is darker than half: its
+    compression spreads edges. Raises ImageFailure (bad_mask) where it cannot be opened or is of another size.
     """
     try:
-        image = _open(read_bytes(path), path)
-        if image.size != size:
-            told = f"{image.size[0]} x {image.size[1]} pixels, but its image has {size[0]} x {size[1]}"
-            raise ImageFailure(FailureKind.BAD_MASK, f"{path}: the mask has {told}")
-        image.load()
+        image = _decoded(read_bytes(path), path)
     except ImageFailure as e:
         raise ImageFailure(FailureKind.BAD_MASK, str(e)) from e
-    except Exception as e:  # as in _open
-        raise ImageFailure(FailureKind.BAD_MASK, f"{path}: cannot be decoded ({str(e)[:120]})") from e
-    if image.mode == "P":
-        return np.asarray(image) > 0  # a palette mask's zero is its background, whatever its colour
-    if "A" in image.getbands():
-        image = image.convert("RGBA")
-        values = np.asarray(image)
+    threshold = 127 if image.format in ("JPEG", "MPO") else 0
+    image = _upright(image)
+    if image.size != tuple(size):
+        told = f"{image.size[0]} x {image.size[1]} pixels, but its image has {size[0]} x {size[1]}"
+        raise ImageFailure(FailureKind.BAD_MASK, f"{path}: the mask has {told}")
+    if image.mode in ("P", "1", "F") or image.mode.startswith("I"):
+        return np.asarray(image) != 0  # a palette mask's zero is its background, whatever its colour
+    if image.has_transparency_data:
+        values = np.asarray(image.convert("RGBA"))
         return (values[..., :3].max(-1) > 0) & (values[..., 3] > 0)
-    values = np.asarray(image if image.mode in ("1", "L", "RGB") else image.convert("L"))
-    return values.astype(bool) if values.ndim == 2 else values.max(-1) > 0
+    values = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+    return (values if values.ndim == 2 else values.max(-1)) > threshold
 
 
 class Digests:
-    """SHA-256 of image files, remembered in `digests.jsonl` by path, size and time of change."""
+    """SHA-256 of image files, remembered in `digests.jsonl` by path, size and time of change. Thread-safe."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "digests.jsonl"
-        self._known: dict[str, tuple[int, int, str]] = {}
+        self._lock = threading.Lock()
+        self._known: dict[bytes, bytes] = {}  # by digest of the state: little memory for many pictures
         if self._file.exists():
-            for line in self._file.read_text(encoding="utf-8").splitlines():
-                try:
-                    path, size, mtime, digest = json.loads(line)
-                except ValueError:
-                    continue  # a line cut off by a kill: that picture is read again
-                self._known[path] = (size, mtime, digest)
+            with self._file.open("rb") as f:
+                for line in f:
+                    try:
+                        path, size, mtime, digest = json.loads(line)
+                        self._known[_state(path, size, mtime)] = bytes.fromhex(digest)
+                    except (ValueError, TypeError, AttributeError):
+                        continue  # a line cut off by a kill: that picture is read again
 
     def digest(self, path: str) -> str:
         """The file's digest; ImageFailure where it cannot be read."""
@@ -204,11 +246,16 @@ class Digests:
         except (OSError, ValueError):
             read_bytes(path)  # raises the typed failure
             raise
-        stamp = (info.st_size, info.st_mtime_ns)
-        if (known := self._known.get(path)) and known[:2] == stamp:
-            return known[2]
-        digest = hashlib.sha256(read_bytes(path)).hexdigest()
-        self._known[path] = (*stamp, digest)
-        with self._file.open("a", encoding="utf-8") as f:
-            f.write(json.dumps([path, *stamp, digest]) + "\n")
-        return digest
+        state = _state(path, info.st_size, info.st_mtime_ns)
+        if (known := self._known.get(state)) is not None:
+            return known.hex()
+        digest = hashlib.sha256(read_bytes(path))
+        line = json.dumps([path, info.st_size, info.st_mtime_ns, digest.hexdigest()]) + "\n"
+        with self._lock, self._file.open("a", encoding="utf-8") as f:
+            self._known[state] = digest.digest()
+            f.write(line)
+        return digest.hexdigest()
+
+
+def _state(path: str, size: int, mtime_ns: int) -> bytes:
+    return hashlib.md5(f"{size} {mtime_ns} {path}".encode(errors="surrogatepass")).digest()

@@ -1,8 +1,8 @@
 """Reading and writing samples: whatever holds them comes out as the same stream of checked rows.
 
-    flawscribe.manifest_rows     one raw row → a Sample or the reason why it is none
-    flawscribe.manifest_tables   raw rows of JSONL, CSV, Parquet and Arrow files
-    flawscribe.manifest_folders  what a folder holds: a manifest, a dataset, or pictures
+flawscribe.manifest_rows     one raw row → a Sample or the reason why it is none
+flawscribe.manifest_tables   raw rows of JSONL, CSV, Parquet and Arrow files
+flawscribe.manifest_folders  what a folder holds: a manifest, a dataset, or pictures
 """
 
 import hashlib
@@ -60,8 +60,9 @@ def _unique(rows: Iterator[tuple[str, Sample | Failure]], path: Path) -> Iterato
     seen: set[bytes] = set()
 
     def new(id: str) -> bool:
-        digest = hashlib.blake2b(id.encode(), digest_size=16).digest()
-        return digest not in seen and not seen.add(digest)
+        before = len(seen)
+        seen.add(hashlib.blake2b(id.encode(), digest_size=16).digest())
+        return len(seen) > before
 
     try:
         for place, row in rows:

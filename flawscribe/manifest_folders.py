@@ -8,7 +8,7 @@ from typing import Any
 
 from flawscribe.errors import UserError
 from flawscribe.images import extensions
-from flawscribe.manifest_rows import BadRow, Source, failure, sample_of
+from flawscribe.manifest_rows import BadRow, Source, sample_of
 from flawscribe.manifest_tables import TABLES, arrow_rows, table_rows
 from flawscribe.records import Failure, Sample
 
@@ -31,9 +31,7 @@ def folder_rows(folder: Path, pictures: Path | None) -> Iterator[Checked]:
         return ((p, sample_of(raw, p, source)) for p, raw in table_rows(manifest, manifest.name))
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
         return _saved(folder, pictures)
-    metadata = [
-        found for place in (folder, *_subfolders(folder)) if (found := _one_table(place, "metadata"))
-    ]
+    metadata = [found for place in (folder, *_subfolders(folder)) if (found := _one_table(place, "metadata"))]
     if metadata:
         return _image_folder(folder, metadata, pictures)
     if tables := _files(folder, {".parquet"}):
@@ -91,17 +89,17 @@ def _pictures(folder: Path) -> Iterator[Checked]:
 def _picture(folder: Path, path: Path) -> Checked:
     id = path.relative_to(folder).as_posix()
     place = id.encode(errors="backslashreplace").decode()
-    raw: dict[str, Any] | BadRow = {"id": id, "image": str(path.absolute())}
+    raw: dict[str, Any] | BadRow
     try:
-        prompt = path.with_suffix(".txt")
-        if prompt.is_file():
-            raw["prompt"] = _prompt(prompt)
+        raw = {"id": id, "image": str(path.absolute()), "prompt": _prompt(path.with_suffix(".txt"))}
     except BadRow as e:
         raw = e
     return place, sample_of(raw, place, Source(folder.absolute()))
 
 
-def _prompt(path: Path) -> str:
+def _prompt(path: Path) -> str | None:
+    if not path.is_file():
+        return None
     try:
         with path.open("rb") as f:
             content = f.read(MAX_PROMPT + 1)
@@ -127,7 +125,7 @@ def _image_folder(folder: Path, metadata: list[Path], pictures: Path | None) -> 
 
 
 def _parquet_files(folder: Path, tables: list[Path], pictures: Path | None) -> Iterator[Checked]:
-    """A downloaded dataset's Parquet files. Rows without an id are called "FILE/NUMBER", from 0, without the extension."""
+    """A downloaded dataset's Parquet files. Rows without an id are called "FILE/NUMBER" (no extension, from 0)."""
     for table in tables:
         name = table.relative_to(folder).as_posix()
         for n, (place, raw) in enumerate(table_rows(table, name)):
@@ -157,7 +155,11 @@ def _names(path: Path, pick: Any) -> list[str]:
     try:
         names = list(pick(json.loads(path.read_text(encoding="utf-8"))))
     except (OSError, ValueError, KeyError, TypeError) as e:
-        raise UserError(f"cannot read {path}: {getattr(e, 'strerror', None) or 'not what save_to_disk writes'}") from e
-    if not all(isinstance(name, str) and name == os.path.basename(name) and name.strip(".") for name in names):
+        raise UserError(
+            f"cannot read {path}: {getattr(e, 'strerror', None) or 'not what save_to_disk writes'}"
+        ) from e
+    if not all(
+        isinstance(name, str) and name == os.path.basename(name) and name.strip(".") for name in names
+    ):
         raise UserError(f"{path} names files outside its folder")
     return names

@@ -45,7 +45,7 @@ def sample_of(raw: dict[str, Any] | BadRow, place: str, source: Source) -> Sampl
     except BadRow as e:
         return failure(place, str(e))
     except ImageFailure as e:
-        return Failure(stage="samples", kind=e.kind, message=f"{place}: {e.message}")
+        return Failure(stage="samples", kind=e.kind, message=f"{place}: {e}")
 
 
 def _sample(raw: dict[str, Any], source: Source) -> Sample:
@@ -107,7 +107,7 @@ def _golden(row: dict[str, Any], source: Source) -> Golden | None:
         description=description,
         mask=mask,
         quality=_quality(row),
-        category=category,  # type: ignore[arg-type]
+        category=category,
     )
 
 

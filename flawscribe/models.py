@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from flawscribe.errors import UserError, did_you_mean
+from flawscribe.errors import SetupError, UserError, did_you_mean
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w][\w./-]*)?")
 _CONTENT = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
@@ -17,13 +17,14 @@ _CONTENT = (".safetensors", ".json", ".jinja", ".model", ".txt")
 class ModelRef:
     """A model by name: `path` is a local directory or a hub id, `revision` identifies its content.
 
-    For a directory the revision is a digest of its files; for a hub id it is "main" unless given.
+    For a directory the revision is a digest of its files; for a hub id it is "main" unless given
+    (`org/name@revision`); a model that only its server knows has what its maker says.
     """
 
     name: str
     path: str
     revision: str
-    kind: Literal["packaged", "directory", "hub"]
+    kind: Literal["packaged", "directory", "hub", "served"]
 
     @property
     def served_name(self) -> str:
@@ -36,8 +37,14 @@ def _weights(name: str) -> Path:
 
 
 def nano_head_path() -> Path:
-    """The folder of nano's mask head."""
-    return _weights("head")
+    """The folder of nano's mask head; SetupError where the weights are not there."""
+    return _present(_weights("head"))
+
+
+def _present(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise SetupError(f"the packaged weights are missing ({folder}): install flawscribe again")
+    return folder
 
 
 PACKAGED: dict[str, tuple[Path, str]] = {
@@ -46,17 +53,21 @@ PACKAGED: dict[str, tuple[Path, str]] = {
 
 
 def resolve_model(name: str) -> ModelRef:
-    """What `name` stands for: a packaged model, a directory with a checkpoint, or a hub id `org/name`."""
+    """What `name` stands for: a packaged model, a directory with a checkpoint, or a hub id `org/name[@revision]`.
+
+    Nothing is fetched. Raises UserError for any other name, SetupError for missing packaged weights.
+    """
     if name in PACKAGED:
-        path = PACKAGED[name][0]
+        path = _present(PACKAGED[name][0])
         return ModelRef(name, str(path), directory_digest(path), "packaged")
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UserError(f"{name} holds no model (it has no config.json)")
         return ModelRef(folder.resolve().name, str(folder.resolve()), directory_digest(folder), "directory")
-    if _HUB_ID.fullmatch(name) and not name.startswith(("./", "../", "~")):
-        return ModelRef(name, name, "main", "hub")
+    if _HUB_ID.fullmatch(name):
+        hub_id, _, revision = name.partition("@")
+        return ModelRef(name, hub_id, revision or "main", "hub")
     hint = did_you_mean(name, PACKAGED)
     raise UserError(f"no model {name!r}.{hint} Or give a directory with a checkpoint, or a hub id org/name")
 

@@ -28,8 +28,10 @@ def models_command(as_json: bool) -> None:
         return
     for row in rows:
         click.echo(f"{row['name']}  {row['megabytes']} MB  {row['about']}\n  {row['path']}")
-    click.echo("Any directory with a checkpoint, or a hub id org/name, is a model too; so is any name that a\n"
-               "server given with --base-url offers.")
+    click.echo(
+        "Any directory with a checkpoint, or a hub id org/name, is a model too; so is any name that a\n"
+        "server given with --base-url offers."
+    )
 
 
 def _size(folder: Path) -> int:

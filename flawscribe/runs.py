@@ -192,7 +192,7 @@ class Run:
         folder.mkdir(exist_ok=True)
         new, n = folder / "new.tmp", 0
         with new.open("w", encoding="utf-8") as f:
-            for n, entry in enumerate(entries, 1):
+            for n, entry in enumerate(entries, 1):  # noqa: B007 (n is the number of rows afterwards)
                 if isinstance(entry, Sample):
                     record = entry.model_dump(mode="json")
                     row = Row(id=entry.id, key=key_of(sample=record), record=record)
@@ -318,7 +318,9 @@ def _row(line: bytes, shard: Path, n: int) -> Row:
     try:
         return Row.model_validate_json(line)
     except ValueError as e:
-        raise UserError(f"{shard}:{n} is damaged ({str(e).splitlines()[0]}); delete that line to go on") from e
+        raise UserError(
+            f"{shard}:{n} is damaged ({str(e).splitlines()[0]}); delete that line to go on"
+        ) from e
 
 
 def _now() -> str:
@@ -345,7 +347,11 @@ def _commit() -> dict[str, Any] | None:
             ["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
         ).stdout.strip()
         dirty = subprocess.run(
-            ["git", "-C", root, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=5, check=True
+            ["git", "-C", root, "status", "--porcelain", "-uno"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

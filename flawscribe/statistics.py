@@ -21,7 +21,10 @@ class Estimate:
 
 
 def bootstrap(
-    statistic: Callable[..., float], *arrays: Sequence[float] | np.ndarray, seed: int = 0, resamples: int = RESAMPLES
+    statistic: Callable[..., float],
+    *arrays: Sequence[float] | np.ndarray,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Estimate:
     """`statistic(*arrays)` with a percentile interval over `resamples` paired resamples of the items.
 
@@ -37,7 +40,8 @@ def bootstrap(
     if value is None or n < 2:
         return Estimate(value, None, None, n)
     rng = np.random.default_rng(seed)
-    drawn = (_defined(statistic, [a[i] for a in data]) for i in rng.integers(0, n, (resamples, n)))
+    picks = (rng.integers(0, n, n) for _ in range(resamples))
+    drawn = (_defined(statistic, [a[i] for a in data]) for i in picks)
     values = [v for v in drawn if v is not None]
     if len(values) < resamples / 2:
         return Estimate(value, None, None, n)
@@ -50,7 +54,9 @@ def mean(values: Sequence[float] | np.ndarray, seed: int = 0) -> Estimate:
     return bootstrap(np.mean, values, seed=seed)
 
 
-def auc(labels: Sequence[float] | np.ndarray, scores: Sequence[float] | np.ndarray, seed: int = 0) -> Estimate:
+def auc(
+    labels: Sequence[float] | np.ndarray, scores: Sequence[float] | np.ndarray, seed: int = 0
+) -> Estimate:
     """Area under the ROC curve, ties counted half; undefined where one class is absent."""
     return bootstrap(_auc, labels, scores, seed=seed)
 
@@ -69,7 +75,9 @@ def plcc(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, seed:
     return bootstrap(lambda a, b: pearsonr(a, b).statistic, x, y, seed=seed)
 
 
-def f1(labels: Sequence[float] | np.ndarray, answers: Sequence[float] | np.ndarray, seed: int = 0) -> Estimate:
+def f1(
+    labels: Sequence[float] | np.ndarray, answers: Sequence[float] | np.ndarray, seed: int = 0
+) -> Estimate:
     """F1 of the positive class for 0/1 labels and answers; undefined where neither has a positive."""
     return bootstrap(_f1, labels, answers, seed=seed)
 
