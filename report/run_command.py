@@ -13,7 +13,6 @@ Examples:
   flawscribe run manifest.jsonl -o run/ --model Qwen/Qwen3-VL-4B-Instruct --engine vllm
   flawscribe run manifest.jsonl -o run/ --judge gpt-4o
   flawscribe run manifest.jsonl -o run/ --descriptions answers.jsonl --masks masks/
-  flawscribe run run/
 
 \b
 Run again, the same command does only what is missing.

@@ -11,7 +11,6 @@ class Line:
     label: str
     hint: str
     entry: dict[str, Any]
-    style: str = "ratio"
 
     @property
     def value(self) -> str:
@@ -93,7 +92,8 @@ def _masks(section: dict[str, Any]) -> Table:
         return Table("Masks", absent=section["absent"])
     lines = []
     for variant, told in _VARIANTS:
-        lines += [Line(f"{label}, {told}", hint, section[variant][name]) for name, label, hint in _MASKS]
+        figures = _MASKS if variant in ("gated", "raw") else _MASKS[:1]
+        lines += [Line(f"{label}, {told}", hint, section[variant][name]) for name, label, hint in figures]
     for variant in ("gated", "raw"):
         hint = "share of clean images with any marked pixel"
         lines.append(Line(f"Clean images marked, {variant}", hint, section["clean_marked"][variant]))
@@ -122,7 +122,7 @@ def _texts(section: dict[str, Any]) -> Table:
     notes = ["Over golden-defective images with a golden description."]
     if section["without_reference"]:
         notes.append(f"{section['without_reference']} golden-defective images have no golden description.")
-    lines = tuple(Line(label, hint, section[name], "score") for name, label, hint in rows)
+    lines = tuple(Line(label, hint, section[name]) for name, label, hint in rows)
     return Table("Explanations", lines, notes=tuple(notes))
 
 

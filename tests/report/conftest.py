@@ -1,9 +1,13 @@
+import sys
 from pathlib import Path
 
 import pytest
-from handmade import NO, YES, Builder, box, failure, prediction, says, verdicts
 
 from flawscribe.records import FailureKind
+
+sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside the tests
+
+from handmade import NO, YES, Builder, box, failure, prediction, says, verdicts
 
 
 @pytest.fixture
