@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import Idefics3ImageProcessor, Idefics3Processor, PreTrainedTokenizerFast
 
@@ -56,6 +57,7 @@ def new_processor(tokenizer: PreTrainedTokenizerFast) -> Idefics3Processor:
         do_image_splitting=False,
         size={"longest_edge": SIDE},
         max_image_size={"longest_edge": SIDE},
+        resample=Image.Resampling.BILINEAR,
         image_mean=list(MEAN),
         image_std=list(STD),
     )

@@ -6,6 +6,7 @@ neither the picture nor the prompt alone can tell the answer; the boolean weighs
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +46,12 @@ class TextRow:
         return json.dumps({"Defective": self.kind is not None, "Description": text})
 
 
+_protocol = cache(prompts.load)
+
+
 def user_text(prompt: str | None) -> str:
     """The user message of the describing protocol, exactly as `describe` asks it."""
-    texts = prompts.load("describe")
+    texts = _protocol("describe")
     return texts.render("user", prompt=prompt) if prompt is not None else texts.render("user_without_prompt")
 
 

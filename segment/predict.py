@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from flawscribe.records import MaskPrediction
 from segment.head import DefectHead
@@ -32,10 +33,9 @@ def unframe(logits: Tensor, taken: tuple[int, int], size: tuple[int, int]) -> Te
 
     Cropped to the picture before it is enlarged: the frame's padding never reaches the mask.
     """
-    side = logits.shape[-1]
-    grid = torch.nn.functional.interpolate(logits[None, None], scale_factor=4, mode="bilinear", align_corners=False)
-    inner = grid[..., : max(1, taken[0]), : max(1, taken[1])] if side * 4 >= max(taken) else grid
-    return torch.nn.functional.interpolate(inner, size=size, mode="bilinear", align_corners=False)[0, 0]
+    framed = interpolate(logits[None, None], scale_factor=4, mode="bilinear", align_corners=False)
+    inner = framed[..., : taken[0], : taken[1]]
+    return interpolate(inner, size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
 @torch.inference_mode()

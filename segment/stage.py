@@ -1,14 +1,14 @@
 """The stage `segment`: a mask, P(defective) and quality for every sample of a run."""
 
 from collections.abc import Iterator
-from itertools import batched
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image
 
 from flawscribe.errors import SetupError, UserError, did_you_mean
 from flawscribe.images import Digests, ImageFailure, load_image
-from flawscribe.models import nano_head_path
+from flawscribe.models import directory_digest, nano_head_path
 from flawscribe.records import Failure, MaskPrediction, Row, Sample
 from flawscribe.runs import Counts, Run, key_of, run_stage
 from segment.rle import decode
@@ -25,8 +25,8 @@ def head_folder(head: str) -> Path:
     return Path(head)
 
 
-def segment_run(run: Run, *, head: str = "nano", redo: bool = False, png: Path | None = None) -> Counts:
-    """Mark every sample of the run that has no good row yet; with `png`, also write the masks as pictures.
+def segment_run(run: Run, *, head: str = "nano", redo: bool = False) -> Counts:
+    """Mark every sample of the run that has no good row yet.
 
     Raises SetupError where torch and transformers are not installed, UserError for an unknown head.
     """
@@ -37,7 +37,6 @@ def segment_run(run: Run, *, head: str = "nano", redo: bool = False, png: Path |
         from segment.predict import predict
     except ImportError as e:
         raise SetupError(f"masks need torch and transformers ({e}); install flawscribe[torch]") from e
-    from flawscribe.models import directory_digest
 
     folder = head_folder(head)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -51,7 +50,7 @@ def segment_run(run: Run, *, head: str = "nano", redo: bool = False, png: Path |
             return e.failure("segment")
 
     def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
-        for chunk in batched(pairs, _BATCH):
+        while chunk := list(islice(pairs, _BATCH)):
             opened: list[tuple[Sample, str, Image.Image]] = []
             for sample, k in chunk:
                 try:
@@ -65,38 +64,37 @@ def segment_run(run: Run, *, head: str = "nano", redo: bool = False, png: Path |
 
     counts = run_stage(run, "segment", settings, key, process, redo=redo)
     run.note("segment", device=device)
-    if png is not None:
-        write_pngs(run, png)
     return counts
 
 
 def write_pngs(run: Run, folder: Path) -> int:
-    """Write every mask of the run as `folder/<id>.png` (white = defective); returns their number.
+    """Write every mask of the run as a picture (see `mask_path`; white = defective); returns their number.
 
-    Ids become paths: one that would leave the folder is refused. Empty masks are written as black pictures.
+    An empty mask is written as a black picture. Raises UserError where two ids share a file's name.
     """
-    rows, written = run.latest("segment"), 0
+    rows, written = run.latest("segment"), set[Path]()
     for sample in run.samples():
         row = rows.get(sample.id)
         if row is None or row.record is None:
             continue
-        answer = MaskPrediction.model_validate(row.record)
-        path = mask_path(folder, sample.id)
+        answer, path = MaskPrediction.model_validate(row.record), mask_path(folder, sample.id)
+        if path in written:
+            raise UserError(f"two ids would both be written to {path}: rename one")
+        written.add(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         if answer.rle is None:
-            Image.new("L", load_image(sample.image).size).save(path)
+            Image.new("1", load_image(sample.image).size).save(path)
         else:
             Image.fromarray(decode(answer.rle)).save(path)
-        written += 1
-    return written
+    return len(written)
 
 
 def mask_path(folder: Path, sample_id: str) -> Path:
-    """Where the mask of an id belongs: `folder/<id>.png`, an id's own picture extension replaced."""
-    known = Image.registered_extensions()
-    name = Path(sample_id)
-    stem = name.with_suffix("") if name.suffix.lower() in known and name.stem else name
-    path = folder / f"{stem}.png"
-    if name.is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"the id {sample_id!r} would be written outside {folder}: rename it")
+    """The file of an id's mask: `folder/<id>.png`, or `folder/<id>` where the id ends in .png itself.
+
+    Raises UserError for an id that would lead outside the folder.
+    """
+    path = folder / (sample_id if sample_id.lower().endswith(".png") else f"{sample_id}.png")
+    if "\0" in sample_id or not path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"the id {sample_id!r} does not lead to a file inside {folder}: rename it")
     return path

@@ -1,0 +1,59 @@
+"""Masks made elsewhere, brought into a run as its stage `segment`."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from flawscribe.errors import UserError
+from flawscribe.images import Digests, ImageFailure, load_image, load_mask
+from flawscribe.records import Failure, FailureKind, MaskPrediction, Row, Sample
+from flawscribe.runs import Counts, Run, key_of, run_stage
+from segment.rle import encode
+from segment.stage import mask_path
+
+
+def import_masks(run: Run, folder: str | Path, *, redo: bool = False) -> Counts:
+    """Take the masks of `folder` for the run's samples: `<id>.png`, or the id with its extension replaced.
+
+    A mask must have its image's own size; non-zero is defective. A sample without a file, or with one
+    that cannot be used, is a failure row. Raises UserError where there is no such folder.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise UserError(f"{folder} is not a folder of masks")
+    digests = Digests(run.path)
+
+    def key(sample: Sample) -> str | Failure:
+        try:
+            path = _find(root, sample.id)
+            return key_of(
+                stage="segment",
+                image=digests.digest(sample.image),
+                mask=hashlib.sha256(path.read_bytes()).hexdigest(),
+            )
+        except FileNotFoundError as e:
+            return Failure(stage="segment", kind=FailureKind.MISSING_ANSWER, message=str(e))
+        except ImageFailure as e:
+            return e.failure("segment")
+
+    def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
+        for sample, k in pairs:
+            try:
+                mask = load_mask(str(_find(root, sample.id)), load_image(sample.image).size)
+            except ImageFailure as e:
+                yield Row(id=sample.id, key=k, failure=e.failure("segment"))
+                continue
+            answer = MaskPrediction(rle=encode(mask), area=float(np.mean(mask)))
+            yield Row(id=sample.id, key=k, record=answer.model_dump(mode="json"))
+
+    return run_stage(run, "segment", {"masks": str(root.resolve())}, key, process, redo=redo)
+
+
+def _find(root: Path, sample_id: str) -> Path:
+    first = mask_path(root, sample_id)
+    for path in (first, mask_path(root, str(Path(sample_id).with_suffix("")))):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"no mask {first}")

@@ -1,0 +1,77 @@
+"""The head's path from a picture of any size to a mask of that size."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from flawscribe.errors import SetupError
+from nano.build import new_head
+from segment.head import DefectHead, load_head, save_head
+from segment.predict import frame, predict, unframe
+from segment.rle import decode
+
+
+@pytest.fixture(scope="module")
+def head() -> DefectHead:
+    torch.manual_seed(0)
+    return new_head().eval()
+
+
+def _marking_everything(head: DefectHead) -> DefectHead:
+    with torch.no_grad():
+        head.presence[-1].bias.fill_(20.0)
+    return head
+
+
+@pytest.mark.parametrize("size", [(128, 128), (300, 200), (64, 1000), (1, 1), (3, 900)])
+def test_masks_have_the_pictures_own_size(head: DefectHead, size: tuple[int, int]) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8))
+    (answer,) = predict(_marking_everything(head), [image])
+    assert answer.p_mask == pytest.approx(1)
+    if answer.rle is not None:
+        assert answer.rle.size == (size[1], size[0])
+        assert decode(answer.rle).mean() == pytest.approx(answer.area)
+
+
+def test_frame_and_back_keeps_places(head: DefectHead) -> None:
+    """A blob in the lower right of a wide picture comes back there, untouched by the frame's padding."""
+    image = Image.new("RGB", (256, 128))
+    framed, taken = frame(image, head)
+    assert framed.shape == (3, 128, 128)
+    assert taken == (64, 128)
+    assert not framed[:, 64:].any()
+    logits = torch.full((32, 32), -5.0)
+    logits[12:16, 24:32] = 5.0
+    mask = unframe(logits, taken, (128, 256)).numpy() > 0
+    ys, xs = np.nonzero(mask)
+    assert 90 <= ys.min() <= 100 and ys.max() == 127
+    assert 184 <= xs.min() <= 200 and xs.max() == 255
+
+
+def test_answers_do_not_depend_on_the_batch(head: DefectHead) -> None:
+    rng = np.random.default_rng(1)
+    images = [Image.fromarray(rng.integers(0, 255, (90, 120, 3), np.uint8)) for _ in range(5)]
+    together = predict(head, images)
+    alone = [predict(head, [i])[0] for i in images]
+    for a, b in zip(together, alone, strict=True):
+        assert a.p_mask == pytest.approx(b.p_mask, abs=1e-4)
+        assert a.quality == pytest.approx(b.quality, abs=1e-3)
+
+
+def test_saved_head_answers_the_same(head: DefectHead, tmp_path: Path) -> None:
+    save_head(head, tmp_path)
+    again = load_head(tmp_path)
+    image = Image.new("RGB", (100, 80), (200, 30, 30))
+    a, b = predict(head, [image])[0], predict(again, [image])[0]
+    assert a.p_mask == pytest.approx(b.p_mask, abs=1e-2)
+
+
+def test_folder_without_a_head_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="holds no defect head"):
+        load_head(tmp_path)
+    (tmp_path / "config.json").write_text('{"format": "something else"}')
+    with pytest.raises(SetupError, match="holds no defect head"):
+        load_head(tmp_path)
