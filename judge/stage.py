@@ -1,0 +1,134 @@
+"""The stage `judge` of a run: descriptions against golden ones, where people found a defect."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import prompts as prompt_files
+from engines.base import Engine
+from engines.registry import build, served_model
+from flawscribe.errors import SetupError, UserError
+from flawscribe.records import Row, Sample
+from flawscribe.runs import Counts, Run, key_of, run_stage
+from judge import claims_judge
+from judge.model_judge import ModelJudge
+from judge.task import CRITERIA, Task, references
+
+STAGE = "judge"
+FORMAT = 1
+"""Raised when the way answers are asked for or read changes: old verdicts are then asked for again."""
+
+
+def judge_run(
+    run: Run,
+    *,
+    judge: str = claims_judge.NAME,
+    base_url: str | None = None,
+    key_env: str = "OPENAI_API_KEY",
+    prompts: str | Path | None = None,
+    redo: bool = False,
+    tell: Callable[[str], None] | None = None,
+    window: int | None = None,
+    timeout: float = 120.0,
+    retries: int = 4,
+) -> Counts:
+    """Judge the descriptions without a verdict, of samples whose golden data is defective and has texts.
+
+    `judge` is "claims" (offline, not an LLM) or the name under which a server offers a model; its key is
+    read from the environment variable `key_env`. `tell` (default: a line on stderr) hears what leaves the
+    machine before the first call. An answer that does not validate leaves its verdict unscored; so does a
+    server's fault, and the next pass asks again. Raises UserError for arguments that do not fit,
+    SetupError where the model cannot be asked at all.
+    """
+    say = tell or (lambda line: print(line, file=sys.stderr))
+    if not judge.strip():
+        raise UserError("--judge needs a name: claims, or a model that a server offers")
+    offline = judge == claims_judge.NAME
+    if offline and base_url is not None:
+        raise UserError("--judge-base-url needs --judge MODEL: claims asks no server")
+    asked = {} if offline else {name: prompt_files.load(f"judge_{name}", prompts) for name in CRITERIA}
+    settings: dict[str, Any] = {"judge": judge} | (
+        {"version": claims_judge.VERSION}
+        if offline
+        else {p.name: f"v{p.version} {p.digest}" for p in asked.values()} | {"temperature": 0.0}
+    )
+    described = _descriptions(run)
+
+    def samples() -> Iterator[Sample]:
+        return (s for s in run.samples() if references(s) and described(s.id) is not None)
+
+    def key(sample: Sample) -> str:
+        return key_of(
+            stage=STAGE, format=FORMAT, text=described(sample.id), references=references(sample), **settings
+        )
+
+    def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
+        tasks = (Task(sample.id, k, described(sample.id) or "", references(sample)) for sample, k in pairs)
+        if offline:
+            yield from claims_judge.judge_tasks(tasks)
+        elif (first := next(tasks, None)) is not None:
+            with _engine(judge, base_url, key_env, window, timeout, retries) as engine:
+                say(
+                    f"judge {judge}: up to {sum(1 for _ in samples())} descriptions and their golden texts "
+                    f"go to {engine.facts()['base_url']}; no image does"
+                )
+                run.note(STAGE, engine=engine.facts())
+                yield from ModelJudge(engine, asked).judge_tasks(chain([first], tasks))
+                run.note(STAGE, engine=engine.facts())
+
+    counts = run_stage(run, STAGE, settings, key, process, samples=samples, redo=redo)
+    run.note(STAGE, judge=claims_judge.TOLD if offline else judge, tokens=_tokens(run))
+    return counts
+
+
+def _descriptions(run: Run) -> Callable[[str], str | None]:
+    """A function from an id to its description, "" where that says flawless, None where there is none."""
+    find = run.lookup("describe")
+
+    def described(name: str) -> str | None:
+        row = find(name)
+        return None if row is None or row.record is None else str(row.record.get("text", ""))
+
+    return described
+
+
+@contextmanager
+def _engine(
+    judge: str, base_url: str | None, key_env: str, window: int | None, timeout: float, retries: int
+) -> Iterator[Engine]:
+    """The openai engine for the judge; its set-up errors name the judge's options, not other verbs'."""
+    if find_spec("openai") is None:
+        raise SetupError(f"--judge {judge} needs the openai package: pip install 'flawscribe[judge]'")
+    try:
+        engine, _ = build(
+            "openai",
+            served_model(judge),
+            base_url=base_url,
+            api_key_env=key_env,
+            window=window,
+            timeout=timeout,
+            retries=retries,
+        )
+        try:
+            yield engine
+        finally:
+            engine.close()
+    except UserError as e:
+        told = str(e).replace("--base-url", "--judge-base-url").replace("--model", "--judge")
+        raise type(e)(told) from e
+
+
+def _tokens(run: Run) -> dict[str, int]:
+    """Tokens of all answers on record, those of superseded rows too: they were paid for."""
+    total = {"prompt_tokens": 0, "completion_tokens": 0}
+    for row in run.rows(STAGE):
+        for criterion in CRITERIA:
+            details = (row.record or {}).get(criterion, {}).get("details", {})
+            for compared in details.get("references", ()):
+                for name in total:
+                    total[name] += compared.get("usage", {}).get(name, 0)
+    return total
