@@ -30,8 +30,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Our own bound is lower than the one Pillow warns at.
+# Our own bound is lower than the one Pillow warns at, and a damaged EXIF block costs nothing.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class ImageFailure(Exception):

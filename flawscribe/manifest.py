@@ -43,14 +43,13 @@ def read_manifest(path: str | Path, pictures: Path | None = None) -> Iterator[En
     try:
         if path.is_dir():
             rows = folder_rows(path, pictures)
+        elif not path.is_file():
+            raise UserError(f"{path} " + ("is not a file" if path.exists() else "does not exist"))
         elif path.suffix.lower() in TABLES:
             source = Source(path.parent.absolute(), pictures)
             rows = ((place, sample_of(raw, place, source)) for place, raw in table_rows(path, path.name))
-        elif path.exists():
-            known = ", ".join(TABLES)
-            raise UserError(f"{path} is not a manifest: give {known}, or a folder of images")
         else:
-            raise UserError(f"{path} does not exist")
+            raise UserError(f"{path} is not a manifest: give {', '.join(TABLES)}, or a folder of images")
     except OSError as e:
         raise UserError(f"cannot read {path}: {e.strerror or e}") from e
     return _unique(rows, path)

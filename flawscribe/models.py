@@ -61,7 +61,7 @@ def resolve_model(name: str) -> ModelRef:
         path = _present(PACKAGED[name][0])
         return ModelRef(name, str(path), directory_digest(path), "packaged")
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UserError(f"{name} holds no model (it has no config.json)")
         return ModelRef(folder.resolve().name, str(folder.resolve()), directory_digest(folder), "directory")

@@ -1,0 +1,142 @@
+"""The command line: quick, and one line where something is wrong."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flawscribe.cli import VERBS, main
+from flawscribe.errors import SetupError, UserError
+from flawscribe.models_command import models_command
+
+HEAVY = (
+    "torch",
+    "transformers",
+    "vllm",
+    "openai",
+    "pydantic",
+    "numpy",
+    "sklearn",
+    "matplotlib",
+    "pyarrow",
+    "PIL",
+)
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of the command line with these arguments."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", ["flawscribe", *args])
+        main()
+    out, err = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, out, err
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom flawscribe.cli import main\nsys.argv = ['flawscribe', '--help']\n"
+        f"try: main()\nfinally: print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr.strip() == "[]"
+    assert all(verb in ended.stdout for verb in VERBS)
+    script = Path(sys.executable).with_name("flawscribe")
+    best = 9.0
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([script, "--help"], capture_output=True, check=True)
+        best = min(best, time.perf_counter() - start)
+    assert best < 0.3
+
+
+def test_importing_the_package_is_light() -> None:
+    code = f"import sys, flawscribe; print([m for m in {HEAVY} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_a_home_and_shows_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, verb, "--help")
+    assert code == 0
+    assert "Examples:" in out
+    assert f"flawscribe {verb}" in out
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    import flawscribe
+
+    assert run(capsys, "--version") == (0, f"flawscribe {flawscribe.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("discribe",), "Did you mean 'describe'?"),
+        (("describe", "--modell", "nano"), "--modell"),
+        (("describe",), "INPUT"),
+        (("--nonsense",), "--nonsense"),
+        (("describe", "/nowhere/at/all.jsonl", "-o", "run"), "does not exist"),
+        (("describe", "/nowhere/at/all.jsonl"), "-o"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(
+    args: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, *args)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (UserError("wrong\nargument"), 2, "wrong argument"),
+        (SetupError("no server"), 3, "no server"),
+        (PermissionError(13, "Permission denied", "/root/run"), 3, "/root/run: Permission denied"),
+        (OSError(28, "No space left on device"), 3, "No space left"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), 3, "flawscribe[torch]"),
+        (KeyboardInterrupt(), 130, "goes on where it stopped"),
+    ],
+)
+def test_errors_are_one_line_with_their_exit_code(
+    error: BaseException,
+    code: int,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(models_command, "callback", lambda **_: fail())
+    ended, out, err = run(capsys, "models")
+    assert (ended, out) == (code, "")
+    assert told in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ModuleNotFoundError("No module named 'flawscribe.nothing'", name="flawscribe.nothing")
+
+    monkeypatch.setattr(models_command, "callback", lambda **_: fail())
+    monkeypatch.setattr(sys, "argv", ["flawscribe", "models"])
+    with pytest.raises(ModuleNotFoundError):
+        main()
+
+
+def test_json_is_all_that_stands_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "models", "--json")
+    assert code == 0
+    assert json.loads(out)
+
+
+def test_a_reader_that_stops_reading_is_no_error() -> None:
+    script = Path(sys.executable).with_name("flawscribe")
+    ended = subprocess.run(f"{script} --help | head -c 1", shell=True, capture_output=True)
+    assert ended.stderr == b""
