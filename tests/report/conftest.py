@@ -1,9 +1,11 @@
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flawscribe.records import FailureKind
+from flawscribe.runs import Run
 
 sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside the tests
 
@@ -15,11 +17,11 @@ def build(tmp_path: Path) -> Builder:
     return Builder(tmp_path)
 
 
-@pytest.fixture
-def small(build: Builder) -> Builder:
+def _small(folder: Path) -> Builder:
     """Four defective and four clean images, one of each failed; the tests hold its figures by hand."""
+    builder = Builder(folder)
     full, half = box(0, 0, 20, 20), box(0, 0, 10, 20)
-    build.add(
+    builder.add(
         "hit",
         YES.model_copy(update={"quality": 2.0}),
         says(True, 0.9),
@@ -27,7 +29,7 @@ def small(build: Builder) -> Builder:
         verdicts(2, 1),
         full,
     )
-    build.add(
+    builder.add(
         "hit2",
         YES.model_copy(update={"quality": 1.0}),
         says(True, 0.6),
@@ -35,7 +37,7 @@ def small(build: Builder) -> Builder:
         verdicts(1, None),
         full,
     )
-    build.add(
+    builder.add(
         "miss",
         YES.model_copy(update={"quality": 3.0}),
         says(False, 0.3),
@@ -43,16 +45,34 @@ def small(build: Builder) -> Builder:
         verdicts(0, 0),
         full,
     )
-    build.add("lost", YES, failure("describe"), prediction(full, 0.9), None, full)
-    build.add("clean", NO, says(False, 0.1), prediction(None, 0.1))
-    build.add("clean2", NO, says(False, 0.2), prediction(half, 0.3))
-    build.add("alarm", NO, says(True, 0.7), prediction(full, 0.4))
-    build.add(
+    builder.add("lost", YES, failure("describe"), prediction(full, 0.9), None, full)
+    builder.add("clean", NO, says(False, 0.1), prediction(None, 0.1))
+    builder.add("clean2", NO, says(False, 0.2), prediction(half, 0.3))
+    builder.add("alarm", NO, says(True, 0.7), prediction(full, 0.4))
+    builder.add(
         "broken",
         NO,
         failure("describe", FailureKind.BROKEN_IMAGE),
         failure("segment", FailureKind.BROKEN_IMAGE),
     )
-    build.add("free", None, says(True, 0.5), prediction(half))
-    build.bad_row("manifest.jsonl:10")
-    return build
+    builder.add("free", None, says(True, 0.5), prediction(half))
+    builder.bad_row("manifest.jsonl:10")
+    return builder
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Builder:
+    return _small(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return _small(tmp_path_factory.mktemp("small")).run()
+
+
+@pytest.fixture(scope="session")
+def small_metrics(small_run: Run) -> dict[str, Any]:
+    """The figures of the small run, computed once."""
+    from report.evaluate import evaluate
+
+    return evaluate(small_run)

@@ -49,7 +49,8 @@ def test_run_judges_answers_made_elsewhere(folder: Path) -> None:
     assert metrics["masks"]["raw"]["giou"]["value"] == 1.0
     assert metrics["masks"]["gated"]["giou"]["value"] == 0.5
     assert metrics["texts"]["completeness"]["value"] == 1.0
-    assert Path(metrics["report"]).read_text().startswith("<!DOCTYPE html>")
+    page = Path(metrics["report"]).read_text()
+    assert page.startswith("<!DOCTYPE html>") and "matched: “The clock has no hands" in page
     assert "describe: 4 answered, 0 failed, 0 already there" in result.stderr
 
 

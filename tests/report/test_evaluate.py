@@ -6,6 +6,7 @@ from handmade import NO, SIZE, YES, Builder, box, prediction, says, verdicts
 from PIL import Image
 
 from flawscribe.records import Description, Golden, MaskPrediction
+from flawscribe.runs import Run
 from report.evaluate import evaluate
 from report.tables import as_text
 
@@ -18,8 +19,8 @@ def near(value: float) -> object:
     return pytest.approx(value, abs=1e-6)
 
 
-def test_detection_by_hand(small: Builder) -> None:
-    detection = evaluate(small.run())["detection"]
+def test_detection_by_hand(small_metrics: dict) -> None:
+    detection = small_metrics["detection"]
     assert detection["auc_from"] == "probability"
     assert figure(detection["auc"]) == (near(7 / 9), 6, 2)
     assert figure(detection["auc_yes_no"]) == (near(2 / 3), 6, 2)
@@ -33,8 +34,8 @@ def test_detection_by_hand(small: Builder) -> None:
     assert detection["auc"]["low"] <= detection["auc"]["value"] <= detection["auc"]["high"]
 
 
-def test_masks_by_hand(small: Builder) -> None:
-    masks = evaluate(small.run())["masks"]
+def test_masks_by_hand(small_metrics: dict) -> None:
+    masks = small_metrics["masks"]
     assert {name: figure(masks["raw"][name]) for name in masks["raw"]} == {
         "giou": (near(0.875), 4, 0),
         "ciou": (near(0.875), 4, 0),
@@ -51,9 +52,8 @@ def test_masks_by_hand(small: Builder) -> None:
     assert figure(masks["clean_marked"]["gated"]) == (near(1 / 3), 3, 1)
 
 
-def test_texts_and_quality_by_hand(small: Builder) -> None:
-    metrics = evaluate(small.run())
-    texts = metrics["texts"]
+def test_texts_and_quality_by_hand(small_metrics: dict) -> None:
+    metrics, texts = small_metrics, small_metrics["texts"]
     assert (*figure(texts["completeness"]), texts["completeness"]["unscored"]) == (1.0, 3, 1, 0)
     assert (*figure(texts["precision"]), texts["precision"]["unscored"]) == (0.5, 2, 1, 1)
     assert figure(texts["explanation_score"]) == (0.75, 3, 1)
@@ -62,9 +62,8 @@ def test_texts_and_quality_by_hand(small: Builder) -> None:
     assert figure(metrics["quality"]["plcc"]) == (near(1), 3, 0)
 
 
-def test_counts_and_failures(small: Builder) -> None:
-    run = small.run()
-    metrics = evaluate(run)
+def test_counts_and_failures(small_run: Run, small_metrics: dict) -> None:
+    metrics = small_metrics
     assert metrics["counts"] == {
         "samples": 10,
         "ok": 7,
@@ -87,7 +86,7 @@ def test_counts_and_failures(small: Builder) -> None:
         "segment": {"broken_image": 1},
         "samples": {"bad_row": 1},
     }
-    assert json.loads((run.path / "metrics.json").read_text()) == metrics
+    assert json.loads((small_run.path / "metrics.json").read_text()) == metrics
     table = as_text(metrics)
     assert "10 samples: 7 ok, 3 failed" in table and "1 unscored" in table
 
