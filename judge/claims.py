@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from flawscribe.records import Criterion
 from judge import lexicon
-from judge.splitting import Claim, severity, split
+from judge.splitting import Claim, bare, severity, split
 
 __all__ = ["Claim", "Match", "compare", "score", "severity", "split"]
 
@@ -65,6 +65,8 @@ def score(description: str, reference: str, criterion: Criterion) -> tuple[Liter
     claim agrees in none, a contradiction of place or severity costs part. A text without claims scores 0.
     """
     golden, told = split(reference), split(description)
+    if not golden:  # a text whose every word is strange: only the words themselves can be compared
+        golden, told = bare(reference), told or bare(description)
     table = [[compare(claim, mine) for claim in golden] for mine in told]
     best = [
         max(range(len(row)), key=lambda i: (row[i].strength, not row[i].misplaced), default=0)

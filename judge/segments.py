@@ -62,8 +62,7 @@ def segments_of(sentence: str) -> list[Segment]:
     segments: list[Segment] = []
     joint, earlier = "", list[str]()
     for piece, after in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
-        if piece.strip():
-            tokens = stems(piece)
+        if tokens := stems(piece):
             found, cues = mentions(tokens, lexicon.PARTS), cues_in(tokens, earlier)
             earlier = [] if after.lower() in ("but", ";", ":") else earlier + tokens
             segments.append(

@@ -50,6 +50,12 @@ def split(text: str) -> list[Claim]:
     return list(_split(text[:MAX_CHARACTERS]))
 
 
+def bare(text: str) -> list[Claim]:
+    """The sentences of a text as weak claims, with nothing but their words."""
+    found = [(sentence, _content(stems(sentence))) for sentence in sentences(text)]
+    return [Claim(text=sentence, words=words) for sentence, words in found if words][:MAX_CLAIMS]
+
+
 @lru_cache(maxsize=64)
 def _split(text: str) -> tuple[Claim, ...]:
     claims: list[Claim] = []

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,58 @@ def test_severity_is_read_from_sentences_on_the_effect() -> None:
     assert severity(FOUR) == 3
     assert severity("The lower lip is cut off. The effect on the quality is slight.") == 1
     assert severity("The tiny hand is too small.") is None
+
+
+def test_a_golden_text_in_strange_words_is_compared_by_its_words() -> None:
+    golden = "Quite a muddle of widgets and gadgets besets the contraption."
+    assert scores(golden, golden) == (2, 2)
+    assert scores("The sun is shining brightly upon the meadow.", golden) == (0, 0)
+
+
+def test_no_text_breaks_the_rules() -> None:
+    words = [
+        "no",
+        "the",
+        "a",
+        "one",
+        "three",
+        "eye",
+        "missing",
+        "left",
+        "is",
+        "extra",
+        "and",
+        ",",
+        ";",
+        ":",
+        ".",
+        "(",
+        ")",
+        "hand",
+        "without",
+        "more",
+        "than",
+        "which",
+        "it",
+        "é",
+        "数",
+        "'",
+        "-",
+        "n't",
+        "first-legged",
+        "upside",
+        "second",
+        "-",
+        "on",
+        "only",
+        "below",
+    ]
+    rng = random.Random(0)
+    for _ in range(1500):
+        text = " ".join(rng.choices(words, k=rng.randint(0, 14)))
+        for criterion in ("completeness", "precision"):
+            assert score(text, EYE, criterion)[0] in (0, 1, 2)  # type: ignore[arg-type]
+            assert score(EYE, text, criterion)[0] in (0, 1, 2)  # type: ignore[arg-type]
 
 
 def test_hostile_lengths_are_bounded() -> None:
