@@ -73,7 +73,7 @@ def new_vlm(tokenizer: PreTrainedTokenizerFast) -> Idefics3ForConditionalGenerat
             **ids,
         },
         scale_factor=2,
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_id=tokenizer.get_vocab()["<image>"],
         tie_word_embeddings=True,
         **ids,
     )

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageFilter
-from torch.utils.data import Dataset
 
 from nano.build import SIDE
 from scenes.draw import Picture, choose, draw_picture
@@ -89,11 +88,12 @@ def triple(seed: int, index: int, augment: bool) -> list[Picture]:
     return seen
 
 
-class Triples(Dataset[dict[str, np.ndarray]]):
+class Triples:
     """Base scenes of one seed as arrays of three pictures each.
 
-    `index` int64 (), the base scene's; `image` uint8 (3, h, w, 3) RGB; `parts` uint8 (3, 32, 32); `mask` float32 (3, 32, 32), the covered share
-    of each cell; `kind` int64 (3,), index into KIND_NAMES or -1; `quality` float32 (3,).
+    `index` int64 (), the base scene's; `image` uint8 (3, h, w, 3) RGB; `parts` uint8 (3, 32, 32);
+    `mask` float32 (3, 32, 32), the covered share of each cell; `kind` int64 (3,), an index into
+    KIND_NAMES or -1; `quality` float32 (3,).
     """
 
     def __init__(self, seed: int, start: int, stop: int, augment: bool) -> None:

@@ -5,10 +5,11 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from nano.data import TRAIN_SEED, Triples
 from nano.muon import Muon
@@ -20,7 +21,8 @@ Batch = dict[str, Tensor]
 
 def loader(data: Triples, workers: int) -> DataLoader[Batch]:
     """Batches in the data's own order, drawn by `workers` processes."""
-    return DataLoader(data, BATCH, num_workers=workers, prefetch_factor=8 if workers else None)
+    pictures = cast("Dataset[Batch]", data)  # its arrays become tensors on the way into a batch
+    return DataLoader(pictures, BATCH, num_workers=workers, prefetch_factor=8 if workers else None)
 
 
 def steps_from(start: int, stop: int, workers: int) -> Iterator[Batch]:

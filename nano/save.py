@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import torch
 from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFast
 
 from nano.tokenizer import new_processor
@@ -11,7 +10,7 @@ from nano.tokenizer import new_processor
 
 def save_vlm(vlm: Idefics3ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write a checkpoint that transformers and vLLM load. The weights given are rounded to half precision."""
-    vlm.to(torch.float16).save_pretrained(folder)
+    vlm.half().save_pretrained(folder)
     vlm.float()
     new_processor(tokenizer).save_pretrained(folder)
     config = folder / "config.json"

@@ -28,7 +28,7 @@ _SPECIAL = ["<pad>", END, "<|user|>", "<|assistant|>", "<image>", "<fake_token_a
 def train_tokenizer(texts: Iterable[str], vocabulary: int = 1024) -> PreTrainedTokenizerFast:
     """Learn a byte-level BPE: every text can be encoded, the scenes' words in few tokens.
 
-    " true" and " false" stay whole tokens, so that P(defective) is read off one step.
+    "true" and "false" become whole tokens, so that P(defective) is read off one step.
     """
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -42,7 +42,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 1024) -> PreTrainedT
     bpe.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
-        pad_token="<pad>",
+        pad_token=_SPECIAL[0],
         eos_token=END,
         additional_special_tokens=_SPECIAL[2:],
         model_max_length=CONTEXT,

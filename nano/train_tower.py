@@ -6,6 +6,7 @@ Losses: part of every cell, mask, kind, P(defective) and a ranking between the p
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +39,7 @@ class TowerTrainer(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[HeadOutput, Tensor, Tensor]:
         """HeadOutput, part logits (b, parts, 32, 32), kind logits (b, kinds)."""
-        encoder = self.head.encoder
+        encoder: Any = self.head.encoder
         hidden = encoder.patch_embed(pixels) + encoder.pos_embed
         for layer in encoder.layers:
             hidden = layer(hidden)
@@ -53,7 +54,7 @@ class TowerTrainer(nn.Module):
 
 def initialise(model: TowerTrainer, pictures: Tensor) -> None:
     """Whitened patches, sine positions, small residual branches: a start from which a ViT learns in minutes."""
-    encoder = model.head.encoder
+    encoder: Any = model.head.encoder
     patches = F.unfold(pictures, PATCH, stride=PATCH).transpose(1, 2).reshape(-1, 3 * PATCH * PATCH)
     mean = patches.mean(0)
     values, vectors = torch.linalg.eigh(torch.cov((patches - mean).T))
@@ -65,9 +66,7 @@ def initialise(model: TowerTrainer, pictures: Tensor) -> None:
         frequency = 1 / 100 ** (torch.arange(WIDTH // 4) / (WIDTH // 4))
         angle = torch.arange(side)[:, None] * frequency
         wave = torch.cat([angle.sin(), angle.cos()], -1)
-        grid = torch.cat(
-            [wave[:, None].expand(side, side, -1), wave[None].expand(side, side, -1)], -1
-        )
+        grid = torch.cat([wave[:, None].expand(side, side, -1), wave[None].expand(side, side, -1)], -1)
         encoder.pos_embed.copy_(grid[None])
         for layer in encoder.layers:
             nn.init.xavier_uniform_(layer.attn.qkv.weight)
@@ -134,5 +133,14 @@ def train_tower(work: Path, steps: int, device: str = "cpu", workers: int = 1) -
     initialise(model, normalise(first))
     model.to(device)
     opts = optimisers(model, model.head.encoder.layers, 1e-3)
-    fit("tower", model, opts, lambda b, _: losses(model, b), lambda: validate(model.head), work, steps, workers)
+    fit(
+        "tower",
+        model,
+        opts,
+        lambda b, _: losses(model, b),
+        lambda: validate(model.head),
+        work,
+        steps,
+        workers,
+    )
     return model.head

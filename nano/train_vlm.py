@@ -43,10 +43,15 @@ class TextRow:
     def answer(self, place: str) -> str:
         """The wire format's JSON for this row, `place` being where its defect is."""
         text = [words.descriptions(self.kind, place)[0]] if self.kind else []
-        return json.dumps({"Defective": self.kind is not None, "Description": text})
+        return wire(self.kind is not None, text)
 
 
 _protocol = cache(prompts.load)
+
+
+def wire(defective: bool, text: list[str]) -> str:
+    """The wire format without spaces: the one form that every server's constrained decoding allows."""
+    return json.dumps({"Defective": defective, "Description": text}, separators=(",", ":"))
 
 
 def user_text(prompt: str | None) -> str:
@@ -76,15 +81,17 @@ def rows_of(seed: int, index: int) -> list[TextRow]:
 def corpus() -> list[str]:
     """Every text the tokenizer should know: all prompts' and all descriptions' words in use."""
     rng, texts = np.random.default_rng(1), []
-    places = [f"{r} {c}" for r in ("upper", "middle", "lower") for c in ("left", "centre", "right")] + ["centre"]
+    places = [f"{r} {c}" for r in ("upper", "middle", "lower") for c in ("left", "centre", "right")] + [
+        "centre"
+    ]
     for _ in range(6):
         for subject in SUBJECTS.values():
             texts += [user_text(words.plain_prompt(subject, rng)) for _ in range(4)] + [user_text(None)]
         for kind in KINDS.values():
             texts += [user_text(words.excusing_prompt(kind, rng)) for _ in range(3)]
             for place in places:
-                texts += [json.dumps({"Defective": True, "Description": [t]}) for t in words.descriptions(kind, place)]
-                texts.append(json.dumps({"Defective": False, "Description": []}))
+                texts += [wire(True, [t]) for t in words.descriptions(kind, place)]
+                texts.append(wire(False, []))
     return texts
 
 
@@ -100,7 +107,7 @@ class VlmTrainer(torch.nn.Module):
     def __init__(self, vlm: Idefics3ForConditionalGeneration, tokenizer: PreTrainedTokenizerFast) -> None:
         super().__init__()
         self.vlm, self.tokenizer = vlm, tokenizer
-        self.true, self.false = (tokenizer.encode(w, add_special_tokens=False)[0] for w in (" true", " false"))
+        self.true, self.false = (tokenizer.encode(w, add_special_tokens=False)[0] for w in ("true", "false"))
         contrast = torch.zeros(len(tokenizer))
         contrast[self.true], contrast[self.false] = 1.0, -1.0
         self.register_buffer("contrast", contrast, persistent=False)
@@ -131,8 +138,8 @@ class VlmTrainer(torch.nn.Module):
         device = batch["image"].device
         padded = torch.tensor([i + [pad] * (longest - len(i)) for i in ids], device=device)
         wanted = torch.tensor([a + [0] * (longest - len(a)) for a in answers], device=device)
-        rest = (torch.tensor(v, device=device) for v in (booleans, pictures, labels))
-        return padded, wanted, *rest
+        boolean, picture, label = (torch.tensor(v, device=device) for v in (booleans, pictures, labels))
+        return padded, wanted, boolean, picture, label
 
     def forward(self, batch: Batch, seed: int, frozen: bool) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Loss terms, log-odds of true against false (n,), labels (n,)."""
@@ -201,4 +208,3 @@ def train_vlm(
 
     fit("vlm", model, opts, loss, lambda: validate(model), work, steps, workers)
     return vlm, tokenizer
-

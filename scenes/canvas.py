@@ -55,13 +55,17 @@ class Canvas:
         for pen, value in self._targets(fill, part):
             pen.polygon(at, fill=value)
 
-    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour, part: str = "background") -> None:
+    def ellipse(
+        self, x: float, y: float, rx: float, ry: float, fill: Colour, part: str = "background"
+    ) -> None:
         """A filled ellipse around (x, y) with the half-axes (rx, ry)."""
         box = self._box(x - rx, y - ry, x + rx, y + ry)
         for pen, value in self._targets(fill, part):
             pen.ellipse(box, fill=value)
 
-    def rectangle(self, x0: float, y0: float, x1: float, y1: float, fill: Colour, part: str = "background") -> None:
+    def rectangle(
+        self, x0: float, y0: float, x1: float, y1: float, fill: Colour, part: str = "background"
+    ) -> None:
         """A filled rectangle with the corners (x0, y0) and (x1, y1)."""
         box = self._box(x0, y0, x1, y1)
         for pen, value in self._targets(fill, part):

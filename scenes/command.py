@@ -15,10 +15,18 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("n", type=click.IntRange(1))
-@click.option("-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to make.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Same seed, same pictures.")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to make."
+)
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Same seed, same pictures."
+)
 @click.option("--size", default=128, show_default=True, type=click.IntRange(64, 1024), help="Side in pixels.")
-@click.option("--pairs", is_flag=True, help="Six pictures of each of N base scenes, balanced so that no prompt tells the answer.")
+@click.option(
+    "--pairs",
+    is_flag=True,
+    help="Six pictures of each of N base scenes, balanced so that no prompt tells the answer.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def scenes(n: int, out: Path, seed: int, size: int, pairs: bool, as_json: bool) -> None:
     """Draw N pictures with exactly known defects, golden descriptions and masks."""

@@ -83,7 +83,14 @@ def write_scenes(folder: str | Path, n: int, seed: int = 0, size: int = 128, pai
             gold = gold.model_copy(update={"mask": str(path.absolute())})
         image = str((folder / "images" / f"{name}.png").absolute())
         samples.append(
-            Sample(id=name, image=image, prompt=scene.prompt, generator="flawscribe scenes", golden=gold, meta=meta(scene))
+            Sample(
+                id=name,
+                image=image,
+                prompt=scene.prompt,
+                generator="flawscribe scenes",
+                golden=gold,
+                meta=meta(scene),
+            )
         )
     write_manifest(manifest, samples)
     return manifest

@@ -16,7 +16,7 @@ _SETTING, _SUBJECT, _STYLE, _CHOICE, _WORDS = range(5)
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn picture: RGB `image`, `parts` uint8 (h, w) indices into `canvas.PARTS`, `mask` bool (h, w) of the anomaly."""
+    """RGB `image`, `parts` uint8 (h, w) indices into `canvas.PARTS`, `mask` bool (h, w) of the anomaly."""
 
     image: Image.Image
     parts: np.ndarray
@@ -78,9 +78,15 @@ def draw_scene(seed: int, index: int, arm: str, size: int) -> Scene:
     subject, a, b = choose(seed, index)
     rng = _rng(seed, index, _WORDS)
     # Every arm draws the same numbers in the same order: the arms of one base scene share their prompts.
-    plain, excuse_a, excuse_b = words.plain_prompt(subject, rng), words.excusing_prompt(a, rng), words.excusing_prompt(b, rng)
+    plain, excuse_a, excuse_b = (
+        words.plain_prompt(subject, rng),
+        words.excusing_prompt(a, rng),
+        words.excusing_prompt(b, rng),
+    )
     kind = {"clean": None, "mismatch": None, "anomaly": a, "AA": a, "AB": a, "BA": b, "BB": b}[arm]
-    prompt = {"clean": plain, "anomaly": plain, "mismatch": excuse_a, "AA": excuse_a, "BA": excuse_a}.get(arm, excuse_b)
+    prompt = {"clean": plain, "anomaly": plain, "mismatch": excuse_a, "AA": excuse_a, "BA": excuse_a}.get(
+        arm, excuse_b
+    )
     return Scene(draw_picture(seed, index, kind, size), prompt, arm, index, seed)
 
 

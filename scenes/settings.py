@@ -18,11 +18,15 @@ def background(setting: Setting, size: int, rng: np.random.Generator) -> Canvas:
         canvas = Canvas(size, _gradient(shade((120, 180, 235), jitter[0]), shade((215, 232, 245), jitter[1])))
         _outdoors(canvas, seeds, ground, jitter)
     elif setting == "indoors":
-        wall = _pick(((214, 200, 180), (188, 204, 196), (200, 188, 208), (222, 212, 160), (170, 186, 204)), seeds[1])
+        wall = _pick(
+            ((214, 200, 180), (188, 204, 196), (200, 188, 208), (222, 212, 160), (170, 186, 204)), seeds[1]
+        )
         canvas = Canvas(size, _gradient(shade(wall, jitter[0]), shade(wall, jitter[0] * 0.9)))
         _indoors(canvas, seeds, ground, jitter)
     elif setting == "studio":
-        tone = _pick(((230, 228, 224), (90, 96, 110), (150, 170, 190), (200, 160, 150), (140, 170, 140)), seeds[1])
+        tone = _pick(
+            ((230, 228, 224), (90, 96, 110), (150, 170, 190), (200, 160, 150), (140, 170, 140)), seeds[1]
+        )
         canvas = Canvas(size, _gradient(shade(tone, jitter[0]), shade(tone, jitter[1] * 0.75)))
     else:
         canvas = Canvas(size, _gradient(shade((40, 140, 185), jitter[0]), shade((8, 50, 95), jitter[1])))

@@ -4,7 +4,14 @@ import numpy as np
 
 from scenes.kinds import Kind, Severity, Subject
 
-_STYLES = ("", ", digital illustration", ", flat design", ", simple drawing", ", children's book style", ", poster art")
+_STYLES = (
+    "",
+    ", digital illustration",
+    ", flat design",
+    ", simple drawing",
+    ", children's book style",
+    ", poster art",
+)
 _EFFECTS: dict[Severity, tuple[str, str, str]] = {
     "severe": (
         "The defect is obvious at first sight and strongly lowers the overall quality of the image.",
@@ -51,5 +58,7 @@ def quality(kind: Kind | None, rng: np.random.Generator) -> float:
     """The mean of three noisy annotators' scores, 1–5 each; body and face defects weigh most."""
     centre = 4.5
     if kind is not None:
-        centre = {"severe": 2.2, "moderate": 3.1}[kind.severity] - (0.5 if kind.category in ("body", "faces") else 0)
+        centre = {"severe": 2.2, "moderate": 3.1}[kind.severity] - (
+            0.5 if kind.category in ("body", "faces") else 0
+        )
     return round(float(np.mean(np.clip(np.round(rng.normal(centre, 0.5, 3)), 1, 5))), 2)

@@ -20,10 +20,12 @@ from segment.head import save_head
 
 def main() -> None:
     """Stage 1, thresholds, stage 2, weights."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and logs")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights: head/ and vlm/")
-    parser.add_argument("--tower-steps", type=int, default=1800, help="steps of 42 pictures (default 1800)")
+    parser.add_argument("--tower-steps", type=int, default=1500, help="steps of 42 pictures (default 1500)")
     parser.add_argument("--vlm-steps", type=int, default=800, help="steps of 56 rows (default 800)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw (default 1)")

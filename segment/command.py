@@ -20,7 +20,9 @@ Examples:
 @click.option("-o", "--out", metavar="RUN", help="Run directory, where INPUT is a manifest or a folder.")
 @click.option("--head", default="nano", show_default=True, help="Mask head: nano, or a directory with one.")
 @click.option("--masks", type=click.Path(file_okay=False), help="Take masks made elsewhere: DIR/<id>.png.")
-@click.option("--png", type=click.Path(file_okay=False, path_type=Path), help="Also write the masks as DIR/<id>.png.")
+@click.option(
+    "--png", type=click.Path(file_okay=False, path_type=Path), help="Also write the masks as DIR/<id>.png."
+)
 @click.option("--redo", is_flag=True, help="Throw this stage's rows away and begin anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def segment(
@@ -38,7 +40,9 @@ def segment(
     if as_json:
         click.echo(json.dumps(figures | ({"png": pictures} if png else {})))
     else:
-        click.echo(f"segment: {counts.ok} marked now, {counts.kept} there before, {counts.failed} failed: {run.path}")
+        click.echo(
+            f"segment: {counts.ok} marked now, {counts.kept} there before, {counts.failed} failed: {run.path}"
+        )
         if png:
             click.echo(f"{pictures} masks: {png}")
     sys.exit(1 if counts.failed else 0)

@@ -60,7 +60,7 @@ class DefectHead(nn.Module):
         decoder = SamMaskDecoderConfig(**config.decoder)
         vision._attn_implementation = decoder._attn_implementation = "sdpa"
         width = decoder.hidden_size
-        self.side = int(vision.image_size)
+        self.side: int = config.vision["image_size"]
         self.encoder = SamVisionEncoder(vision)
         self.decoder = SamMaskDecoder(decoder)
         self.positions = SamPositionalEmbedding(vision)

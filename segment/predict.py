@@ -20,7 +20,9 @@ def frame(image: Image.Image, head: DefectHead) -> tuple[Tensor, tuple[int, int]
     """
     scale = head.side / max(image.size)
     width, height = (max(1, round(s * scale)) for s in image.size)
-    small = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
+    small = (
+        image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
+    )
     pixels = torch.from_numpy(np.asarray(small, dtype=np.float32) / 255).permute(2, 0, 1)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (head.config.mean, head.config.std))
     framed = torch.zeros(3, head.side, head.side)

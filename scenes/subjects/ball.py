@@ -24,7 +24,9 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
         canvas.ellipse(-0.36, -0.42, 0.2, 0.16, shade(rubber, 1.5), "ball")
     if kind == "split_ball":
         with canvas.defective():
-            edge = [(gap * s, -1.05 + 2.1 * i / 6) for i, s in enumerate((0.7, -0.5, 0.8, -0.6, 0.7, -0.4, 0.6))]
+            edge = [
+                (gap * s, -1.05 + 2.1 * i / 6) for i, s in enumerate((0.7, -0.5, 0.8, -0.6, 0.7, -0.4, 0.6))
+            ]
             canvas.polygon([*edge, *((a + gap, b) for a, b in reversed(edge))], (28, 24, 24), "ball")
 
 

@@ -11,7 +11,13 @@ def _flames(canvas: Canvas, tongues: np.ndarray, down: bool) -> None:
         for i, (sway, height) in enumerate(tongues):
             base = (i - 1) * 0.34
             tip = (base * 0.6 + 0.2 * sway, 0.35 - size * (0.75 + 0.5 * height))
-            points = [(base - 0.3 * size, 0.4), (base - 0.16 * size, 0.0), tip, (base + 0.16 * size, 0.0), (base + 0.3 * size, 0.4)]
+            points = [
+                (base - 0.3 * size, 0.4),
+                (base - 0.16 * size, 0.0),
+                tip,
+                (base + 0.16 * size, 0.0),
+                (base + 0.3 * size, 0.4),
+            ]
             canvas.polygon([(px, 1.02 - py) if down else (px, py) for px, py in points], colour, "flame")
 
 

@@ -25,11 +25,19 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
         canvas.missing(0, 0, 0.6, 0.6)
     else:
         for angle, length, width in ((hour, 0.42, 0.11), (minute, 0.64, 0.075)):
-            canvas.line([(0, 0), (length * np.sin(angle), -length * np.cos(angle))], width, (24, 24, 28), "hand")
+            canvas.line(
+                [(0, 0), (length * np.sin(angle), -length * np.cos(angle))], width, (24, 24, 28), "hand"
+            )
         canvas.ellipse(0, 0, 0.07, 0.07, rim, "hand")
     if kind == "half_dial":
         with canvas.defective():
-            points = [(side * 0.1, -1.08), (side * 0.02, -0.4), (side * 0.2, 0.1), (side * 0.0, 0.55), (side * 0.14, 1.08)]
+            points = [
+                (side * 0.1, -1.08),
+                (side * 0.02, -0.4),
+                (side * 0.2, 0.1),
+                (side * 0.0, 0.55),
+                (side * 0.14, 1.08),
+            ]
             canvas.polygon([*points, (side * 1.14, 1.08), (side * 1.14, -1.08)], shade((200, 192, 184), 0.9))
 
 

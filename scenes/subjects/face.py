@@ -21,8 +21,17 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
     x, y, unit = 0.5 + rng.uniform(-0.1, 0.1), 0.52 + rng.uniform(-0.06, 0.06), rng.uniform(0.32, 0.46)
     mirror, missing_side = rng.random() < 0.5, -1 if rng.random() < 0.5 else 1
     skin, hair, iris = (c[rng.integers(len(c))] for c in (_SKIN, _HAIR, _IRIS))
-    gap, r, wide, jaw = rng.uniform(0.26, 0.34), rng.uniform(0.13, 0.17), rng.uniform(0.62, 0.74), rng.uniform(-0.05, 0.05)
-    smile, fringe, shirt = rng.uniform(-0.03, 0.09), rng.uniform(0.5, 0.62), tuple(rng.integers(40, 220, 3).tolist())
+    gap, r, wide, jaw = (
+        rng.uniform(0.26, 0.34),
+        rng.uniform(0.13, 0.17),
+        rng.uniform(0.62, 0.74),
+        rng.uniform(-0.05, 0.05),
+    )
+    smile, fringe, shirt = (
+        rng.uniform(-0.03, 0.09),
+        rng.uniform(0.5, 0.62),
+        tuple(rng.integers(40, 220, 3).tolist()),
+    )
 
     canvas.place(x, y, unit, mirror)
     canvas.ellipse(0, 1.55, 1.0, 0.62, shirt, "torso")
@@ -31,7 +40,11 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
     for side in (-1, 1):
         canvas.ellipse(side * wide, 0.05, 0.1, 0.17, shade(skin, 0.92), "head")
     canvas.ellipse(0, 0.05, wide, 0.86 + jaw, skin, "head")
-    canvas.polygon([(-wide * 0.9, -0.5), (-0.3, -0.84), (0.3, -0.84), (wide * 0.9, -0.5), (0, -fringe - 0.08)], hair, "hair")
+    canvas.polygon(
+        [(-wide * 0.9, -0.5), (-0.3, -0.84), (0.3, -0.84), (wide * 0.9, -0.5), (0, -fringe - 0.08)],
+        hair,
+        "hair",
+    )
     for side in (-1, 1):
         if kind == "missing_eye" and side == missing_side:
             canvas.missing(side * gap, -0.05, r * 1.35, r * 1.1)

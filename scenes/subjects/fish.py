@@ -5,7 +5,13 @@ import numpy as np
 from scenes.canvas import Canvas, Colour, shade
 from scenes.kinds import Kind, Subject
 
-_SCALES: tuple[Colour, ...] = ((240, 150, 40), (210, 60, 60), (240, 210, 70), (190, 200, 210), (120, 200, 130))
+_SCALES: tuple[Colour, ...] = (
+    (240, 150, 40),
+    (210, 60, 60),
+    (240, 210, 70),
+    (190, 200, 210),
+    (120, 200, 130),
+)
 
 
 def _eye(canvas: Canvas, x: float) -> None:
@@ -22,7 +28,9 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
     with canvas.defective(kind == "fish_in_air"):
         if kind != "head_at_both_ends":
             canvas.polygon([(-0.5, 0), (-1.0, -0.42), (-0.86, 0), (-1.0, 0.42)], shade(colour, 0.8), "tail")
-        canvas.polygon([(-0.2, -high + 0.1), (0.1, -high - 0.26), (0.35, -high + 0.12)], shade(colour, 0.8), "fin")
+        canvas.polygon(
+            [(-0.2, -high + 0.1), (0.1, -high - 0.26), (0.35, -high + 0.12)], shade(colour, 0.8), "fin"
+        )
         canvas.ellipse(0, 0, 0.72, high, colour, "fish")
         for i in range(stripes):
             at = -0.3 + 0.22 * i

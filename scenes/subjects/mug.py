@@ -21,12 +21,19 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
     canvas.ellipse(0, high + 0.02, wide + 0.2, 0.12, shade(table, 0.6), "shadow")
     shift, drop = (away, -0.35) if kind == "detached_handle" else (0.0, 0.0)
     with canvas.defective(kind == "detached_handle"):
-        ring = [(wide - 0.1 + 0.34 * np.sin(a) + shift, 0.05 - 0.34 * np.cos(a) + drop) for a in np.linspace(0, np.pi, 12)]
+        ring = [
+            (wide - 0.1 + 0.34 * np.sin(a) + shift, 0.05 - 0.34 * np.cos(a) + drop)
+            for a in np.linspace(0, np.pi, 12)
+        ]
         canvas.line(ring, 0.13, shade(glaze, 0.82), "handle")
     canvas.polygon([(-wide, -high), (wide, -high), (wide * 0.86, high), (-wide * 0.86, high)], glaze, "cup")
     canvas.ellipse(0, high, wide * 0.86, 0.1, glaze, "cup")
     if band:
-        canvas.polygon([(-wide * 0.96, -0.2), (wide * 0.96, -0.2), (wide * 0.92, 0.1), (-wide * 0.92, 0.1)], shade(glaze, 0.7), "cup")
+        canvas.polygon(
+            [(-wide * 0.96, -0.2), (wide * 0.96, -0.2), (wide * 0.92, 0.1), (-wide * 0.92, 0.1)],
+            shade(glaze, 0.7),
+            "cup",
+        )
     canvas.ellipse(0, -high, wide, 0.14, shade(glaze, 0.85), "cup")
     canvas.ellipse(0, -high, wide * 0.88, 0.1, (70, 42, 24), "liquid")
     if kind == "upward_flow":

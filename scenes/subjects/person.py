@@ -8,7 +8,9 @@ from scenes.kinds import Kind, Subject
 _SKIN: tuple[Colour, ...] = ((244, 208, 180), (214, 166, 130), (166, 116, 84), (112, 76, 56))
 
 
-def _arm(canvas: Canvas, shoulder: tuple[float, float], hand: tuple[float, float], sleeve: Colour, skin: Colour) -> None:
+def _arm(
+    canvas: Canvas, shoulder: tuple[float, float], hand: tuple[float, float], sleeve: Colour, skin: Colour
+) -> None:
     bend = ((shoulder[0] * 0.35 + hand[0] * 0.65), (shoulder[1] + hand[1]) / 2 + 0.06)
     canvas.line([shoulder, bend], 0.19, sleeve, "arm")
     canvas.line([bend, hand], 0.14, skin, "arm")

@@ -27,7 +27,11 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
         canvas.polygon([(-0.13, 1.0), (0.13, 1.0), (0.08 + lean, -0.2), (-0.08 + lean, -0.2)], bark, "trunk")
         if conifer:
             for top, wide in ((-0.98, 0.42), (-0.66, 0.56), (-0.34, 0.7)):
-                canvas.polygon([(lean, top), (lean - wide, top + 0.62), (lean + wide, top + 0.62)], shade(leaves, 0.9), "crown")
+                canvas.polygon(
+                    [(lean, top), (lean - wide, top + 0.62), (lean + wide, top + 0.62)],
+                    shade(leaves, 0.9),
+                    "crown",
+                )
         else:
             canvas.ellipse(lean, -0.42, 0.6, 0.46, leaves, "crown")
             for i, (dx, dy) in enumerate(blobs):

@@ -26,7 +26,7 @@ def test_models_are_small_and_booleans_are_single_tokens() -> None:
     tokenizer = train_tokenizer(corpus())
     count = sum(p.numel() for p in new_vlm(tokenizer).parameters())
     assert count < 12_000_000
-    for word in (" true", " false"):
+    for word in ("true", "false"):
         assert len(tokenizer.encode(word, add_special_tokens=False)) == 1
     text = 'naïve 日本 🙂 "quoted" \\ text'
     assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text

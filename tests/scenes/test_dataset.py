@@ -41,7 +41,9 @@ def test_manifest_reads_back_with_golden_data_and_masks(tmp_path: Path) -> None:
             assert defect["location"] in s.golden.descriptions[0]
         else:
             assert s.golden.mask is None and s.golden.descriptions == ()
-    quality = {d: np.mean([s.golden.quality for s in samples if s.golden.defective is d]) for d in (True, False)}
+    quality = {
+        d: np.mean([s.golden.quality for s in samples if s.golden.defective is d]) for d in (True, False)
+    }
     assert quality[True] < quality[False] - 1
 
 

@@ -54,7 +54,9 @@ def test_larger_pictures_show_the_same_scene() -> None:
 
 
 def test_arms_of_a_base_scene_share_prompts_so_that_neither_tells_the_answer() -> None:
-    arms = {arm: draw_scene(5, 11, arm, 64) for arm in ("clean", "anomaly", "AA", "AB", "BA", "BB", "mismatch")}
+    arms = {
+        arm: draw_scene(5, 11, arm, 64) for arm in ("clean", "anomaly", "AA", "AB", "BA", "BB", "mismatch")
+    }
     assert arms["clean"].prompt == arms["anomaly"].prompt
     assert arms["AA"].prompt == arms["BA"].prompt == arms["mismatch"].prompt
     assert arms["AB"].prompt == arms["BB"].prompt
