@@ -102,7 +102,7 @@ def describe(
 def _print(figures: dict[str, Any]) -> None:
     ok, before = figures["ok"], figures["done_before"]
     click.echo(f"{figures['run']}: {figures['images']} images, {ok} described ({before} before)")
-    click.echo(f"  {'defective':<18}{figures['defective']:>8}")
-    click.echo(f"  {'no defect':<18}{ok - figures['defective']:>8}")
+    click.echo(f"  {'defective':<26}{figures['defective']:>8}")
+    click.echo(f"  {'no defect':<26}{ok - figures['defective']:>8}")
     for kind, n in figures["failures"].items():
-        click.echo(f"  failed: {kind:<18}{n:>8}" if len(kind) > 10 else f"  {'failed: ' + kind:<18}{n:>8}")
+        click.echo(f"  {'failed: ' + kind:<26}{n:>8}")

@@ -17,17 +17,17 @@ from flawscribe.errors import UserError
 from flawscribe.records import Description, FailureKind, Row, Sample
 from flawscribe.runs import Counts, Run, key_of, run_stage
 
-COLUMNS = ("id", "description", "defective", "p_defective")
+COLUMNS = ("id", "description", "defective", "p_defective", "status", "failure_message")
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
 
 
 def import_descriptions(run: Run, file: str | Path, redo: bool = False) -> Counts:
     """Fill the describe stage from a JSONL, CSV or Parquet file.
 
-    Columns: `id`, `description` (text, or null/empty for "no defect"), optionally `defective` and
-    `p_defective` in [0, 1]; others are ignored. Samples without a row fail as missing_answer, rows that
-    contradict themselves as invalid_answer, repeated ids as repeated_id. UserError where the file cannot
-    be read.
+    Columns: `id`, `description` (text, or null/empty for "no defect"), optionally `defective`,
+    `p_defective` in [0, 1] and an export's `status` and `failure_message`; others are ignored. Samples
+    without a row fail as missing_answer, rows that contradict themselves as invalid_answer, repeated ids
+    as repeated_id. UserError where the file cannot be read.
     """
     path = Path(file)
     outcomes, extra = _read(path), 0
@@ -107,7 +107,12 @@ def _need(path: Path, columns: list[str]) -> None:
 
 
 def _outcome(row: dict[str, Any]) -> Description | Fault:
-    """One row as a Description: a text means defective, none flawless, and `defective` must agree."""
+    """One row as a Description: a text means defective, none flawless, and `defective` must agree.
+
+    A row that an export calls failed stays a failure: no answer is not the answer "no defect".
+    """
+    if row.get("status") == "failed":
+        return Fault(FailureKind.MISSING_ANSWER, one_line(row.get("failure_message") or "failed elsewhere"))
     text, said, probability = row["description"], row.get("defective"), row.get("p_defective")
     if text is not None and not isinstance(text, str):
         return Fault(FailureKind.INVALID_ANSWER, f"description is {type(text).__name__}, not a text or null")

@@ -1,12 +1,14 @@
 """A model in this process through transformers, on the CPU or one GPU."""
 
 import functools
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 import transformers
+import xgrammar
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -14,8 +16,10 @@ from transformers import (
     LogitsProcessor,
     LogitsProcessorList,
 )
+from xgrammar.contrib.hf import LogitsProcessor as GrammarMask
 
 from engines.base import TOP, Answer, Fault, Request, Token, chunks, one_line
+from engines.grammar import grammar
 from engines.registry import Options
 from flawscribe.errors import SetupError
 from flawscribe.images import ImageFailure, load_image
@@ -28,7 +32,8 @@ BATCH_CPU, BATCH_CUDA = 8, 16
 class TransformersEngine:
     """Greedy decoding in left-padded batches; requests with a temperature go one by one under their seed.
 
-    float32 on the CPU, bfloat16 on a GPU. `schema` is not used: the answer is what the model says.
+    float32 on the CPU, bfloat16 on a GPU. Decoding is constrained to the request's schema; log-probabilities
+    are those after the grammar's mask.
     """
 
     name = "transformers"
@@ -59,6 +64,7 @@ class TransformersEngine:
         text = self._model.config.get_text_config()
         self._context: int | None = getattr(text, "max_position_embeddings", None)
         self._ends = _end_ids(self._model.generation_config.eos_token_id, self._tokenizer.eos_token_id)
+        self._compiled: tuple[str, xgrammar.CompiledGrammar] | None = None
         self._piece = functools.lru_cache(maxsize=65536)(lambda i: self._tokenizer.decode([i]))
 
     def stream(self, requests: Iterator[Request]) -> Iterator[tuple[Request, Answer | Fault]]:
@@ -130,12 +136,13 @@ class TransformersEngine:
             torch.manual_seed(first.seed)
             sampling = {"do_sample": True, "temperature": first.temperature, "top_p": 1.0, "top_k": 0}
         recorder = _TopRecorder()
+        processors = LogitsProcessorList([*self._mask(first.schema), recorder])
         with torch.inference_mode(), _quiet():
             out = self._model.generate(
                 **encoded.to(self._device, dtype=self._dtype),
                 max_new_tokens=first.max_tokens,
                 pad_token_id=self._tokenizer.pad_token_id,
-                logits_processor=LogitsProcessorList([recorder]),
+                logits_processor=processors,
                 **sampling,
             )
         new = out[:, encoded["input_ids"].shape[1] :].tolist()
@@ -147,6 +154,20 @@ class TransformersEngine:
         return self._processor(
             text=texts, images=images, padding=True, add_special_tokens=False, return_tensors="pt"
         )
+
+    def _mask(self, schema: dict[str, Any] | None) -> list[LogitsProcessor]:
+        """What keeps one batch to the schema; nothing without one. The grammar is compiled once."""
+        if schema is None:
+            return []
+        text = grammar(schema)
+        if self._compiled is None or self._compiled[0] != text:
+            info = xgrammar.TokenizerInfo.from_huggingface(
+                self._tokenizer,
+                vocab_size=self._model.config.get_text_config().vocab_size,
+                stop_token_ids=sorted(self._ends),
+            )
+            self._compiled = text, xgrammar.GrammarCompiler(info).compile_grammar(text)
+        return [GrammarMask(self._compiled[1])]
 
     def _overflow(self, length: int, request: Request) -> Fault:
         told = (
@@ -228,7 +249,8 @@ def _groups(chunk: list[Request], inputs: dict[int, Any]) -> list[list[int]]:
     groups: dict[Any, list[int]] = {}
     for i in inputs:
         request = chunk[i]
-        key = (request.image is None, request.max_tokens) if request.temperature <= 0 else i
+        shared = (request.image is None, request.max_tokens, json.dumps(request.schema))
+        key = shared if request.temperature <= 0 else i
         groups.setdefault(key, []).append(i)
     return list(groups.values())
 

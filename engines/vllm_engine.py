@@ -1,8 +1,6 @@
 """A model in this process through vLLM, on GPUs or the CPU."""
 
-import functools
 import gc
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -22,9 +20,9 @@ from vllm import LLM, SamplingParams  # noqa: E402
 from vllm.exceptions import VLLMClientError  # noqa: E402
 from vllm.platforms import current_platform  # noqa: E402
 from vllm.sampling_params import StructuredOutputsParams  # noqa: E402
-from xgrammar import Grammar  # noqa: E402
 
 from engines.base import TOP, Answer, Fault, Request, Token, chunks, one_line  # noqa: E402
+from engines.grammar import grammar  # noqa: E402
 from engines.registry import Options  # noqa: E402
 from flawscribe.errors import SetupError  # noqa: E402
 from flawscribe.images import ImageFailure, load_image  # noqa: E402
@@ -106,7 +104,7 @@ class VLLMEngine:
     def _parameters(self, request: Request) -> SamplingParams:
         structured = None
         if request.schema is not None:
-            structured = StructuredOutputsParams(grammar=_grammar(json.dumps(request.schema)))
+            structured = StructuredOutputsParams(grammar=grammar(request.schema))
         return SamplingParams(
             temperature=request.temperature,
             max_tokens=request.max_tokens,
@@ -137,15 +135,6 @@ class VLLMEngine:
 def build(model: ModelRef, options: Options) -> VLLMEngine:
     """The engine with `model` loaded."""
     return VLLMEngine(model.path, model.revision if model.kind == "hub" else None, options.window)
-
-
-@functools.cache
-def _grammar(schema: str) -> str:
-    """The schema as a grammar that lets a model lay out JSON as it was trained to, with one space at most.
-
-    vLLM's own translation allows either any run of whitespace, in which models get stuck, or none at all.
-    """
-    return str(Grammar.from_json_schema(schema, any_whitespace=True, max_whitespace_cnt=1))
 
 
 def _context(path: str, revision: str | None) -> int:

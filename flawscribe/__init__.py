@@ -14,9 +14,14 @@ __version__ = "0.1.0"
 
 
 def inspect(
-    image: Any, prompt: str | None = None, *, model: str = "nano", engine: str = "auto"
+    image: Any,
+    prompt: str | None = None,
+    *,
+    model: str = "nano",
+    engine: str = "auto",
+    base_url: str | None = None,
 ) -> "Inspection":
     """Describe and mark one image (a path or a PIL picture); see `report.pipeline.inspect_one`."""
     from report.pipeline import inspect_one  # imported late: importing flawscribe stays light
 
-    return inspect_one(image, prompt, model=model, engine=engine)
+    return inspect_one(image, prompt, model=model, engine=engine, base_url=base_url)

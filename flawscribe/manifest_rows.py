@@ -5,6 +5,7 @@ import json
 import math
 import os
 from dataclasses import dataclass
+from datetime import date, time
 from pathlib import Path
 from typing import Any, get_args
 
@@ -52,7 +53,7 @@ def _sample(raw: dict[str, Any], source: Source) -> Sample:
     row = {name: value for name, value in raw.items() if not _absent(value)}
     if isinstance(row.get("golden"), dict):
         raise BadRow(f"golden is not nested: its fields ({', '.join(GOLDEN)}) are columns of their own")
-    meta = {name: value for name, value in row.items() if name not in FIELDS}
+    meta = {name: _plain(value) for name, value in row.items() if name not in FIELDS}
     for name, value in meta.items():
         _check(name, name)
         _check(value, name)
@@ -70,6 +71,11 @@ def _sample(raw: dict[str, Any], source: Source) -> Sample:
         golden=_golden(row, source),
         meta=meta,
     )
+
+
+def _plain(value: Any) -> Any:
+    """Dates and times, which Parquet has and JSON has not, as ISO 8601 text."""
+    return value.isoformat() if isinstance(value, date | time) else value
 
 
 def _absent(value: Any) -> bool:
@@ -140,7 +146,7 @@ def _texts(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _boolean(row: dict[str, Any]) -> bool | None:
     value = row.get("defective")
-    if isinstance(value, int) and value in (0, 1):
+    if isinstance(value, int | float) and value in (0, 1):  # 1.0 is what a column with gaps makes of true
         return bool(value)
     if isinstance(value, str):
         value = _BOOLEANS.get(value.strip().lower(), value)

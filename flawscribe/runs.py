@@ -123,9 +123,11 @@ class Run:
             told = ", ".join(f"{k} was {before.get(k)!r} and is now {settings.get(k)!r}" for k in names)
             raise UserError(
                 f"the stage {stage} of {self.path} was begun with other settings: {told}. "
-                f"Give the same ones, a new -o, or --redo {stage}"
+                f"Give the same ones or a new -o, or have the stage begun anew (--redo)"
             )
-        info["stages"][stage] = {"settings": settings, "started": _now()}
+        # A pass with the same settings goes on with what is known of the stage (its engine, its tokens).
+        known = info["stages"].get(stage, {}) if before == settings and not redo else {}
+        info["stages"][stage] = {**known, "settings": settings, "started": _now()}
         info["versions"] = provenance()["versions"]
         self._save(info)
 

@@ -83,6 +83,7 @@ def load(name: str, folder: str | Path | None = None) -> Prompt:
         return ours
     if not Path(folder).is_dir():
         raise UserError(f"{folder} is not a folder of prompts")
+    _check_names(Path(folder))
     path = Path(folder) / f"{name}.yaml"
     if not path.exists():
         return ours
@@ -93,6 +94,18 @@ def load(name: str, folder: str | Path | None = None) -> Prompt:
         if variable not in ours.variables:
             raise UserError(f"{path}: nothing provides {variable!r}.{did_you_mean(variable, ours.variables)}")
     return theirs
+
+
+def _check_names(folder: Path) -> None:
+    """Refuse a folder without prompt files, and a file that replaces nothing: its text would go unused."""
+    files = sorted(folder.glob("*.y*ml"))
+    for path in files:
+        if path.suffix != ".yaml" or path.stem not in names():
+            raise UserError(f"{path} replaces no prompt.{did_you_mean(path.stem, names())} (NAME.yaml)")
+    if not files:
+        raise UserError(
+            f"{folder} holds no prompt file: name one {' or '.join(f'{n}.yaml' for n in names())}"
+        )
 
 
 def _read(path: Path, name: str) -> Prompt:

@@ -28,8 +28,8 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether any row failed at any stage, unreadable manifest rows and golden masks among them."""
-        return bool(self.metrics["failures"])
+        """Whether any row failed at any stage (unreadable manifest rows and golden masks among them) or is unscored."""
+        return bool(self.metrics["failures"] or self.metrics["texts"].get("unscored_reasons"))
 
 
 def run_pipeline(
@@ -42,6 +42,7 @@ def run_pipeline(
     judge_base_url: str | None = None,
     protocol: str = "single",
     prompts: str | Path | None = None,
+    replay: str | None = None,
     descriptions: str | Path | None = None,
     masks: str | Path | None = None,
     redo: Collection[str] = (),
@@ -60,7 +61,7 @@ def run_pipeline(
     say = tell or (lambda line: None)
     counts: dict[str, Counts | None] = {}
     counts["describe"] = _describe(
-        run, model, engine, base_url, protocol, prompts, descriptions, "describe" in redo, say
+        run, model, engine, base_url, protocol, prompts, replay, descriptions, "describe" in redo, say
     )
     say(_told("describe", counts["describe"]))
     counts["segment"] = _segment(run, masks, "segment" in redo)
@@ -117,6 +118,7 @@ def _describe(
     base_url: str | None,
     protocol: str,
     prompts: str | Path | None,
+    replay: str | None,
     descriptions: str | Path | None,
     redo: bool,
     tell: Callable[[str], None],
@@ -134,6 +136,7 @@ def _describe(
         base_url=base_url,
         protocol=protocol,
         prompts=prompts,
+        replay=replay,
         redo=redo,
         tell=tell,
     )
@@ -159,6 +162,14 @@ def _told(stage: str, counts: Counts | None) -> str:
     if counts is None:
         return f"{stage}: not run"
     return f"{stage}: {counts.ok} answered, {counts.failed} failed, {counts.kept} already there"
+
+
+def _upright(image: "Image.Image") -> "Image.Image":
+    """A PIL picture as a file of it would be read: upright, in a mode that PNG holds."""
+    from PIL import ImageOps
+
+    upright = ImageOps.exif_transpose(image)
+    return upright if upright.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else upright.convert("RGB")
 
 
 @dataclass(frozen=True)
@@ -202,7 +213,7 @@ def inspect_one(
             name = path.name or str(path)
         else:
             path, name = Path(folder) / "image.png", "image"
-            image.save(path)
+            _upright(image).save(path)
         run = Run.create(Path(folder) / "run")
         run.set_samples("one picture", [Sample(id=name, image=str(path), prompt=prompt)])
         describe_run(run, model=model, engine=engine, base_url=base_url)

@@ -29,7 +29,9 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up.
     show_default=True,
     help="A packaged model, a directory, a hub name, or a served name.",
 )
-@click.option("--engine", default="auto", show_default=True, help="auto, transformers, vllm or openai.")
+@click.option(
+    "--engine", default="auto", show_default=True, help="auto, transformers, vllm, openai or replay."
+)
 @click.option("--base-url", help="An OpenAI-compatible server for the describing model.")
 @click.option(
     "--protocol", default="single", show_default=True, help="single, or conservative: fewer false alarms."
@@ -42,6 +44,7 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up.
     help="claims (offline, not an LLM), or a served model's name.",
 )
 @click.option("--judge-base-url", help="An OpenAI-compatible server for the judge.")
+@click.option("--replay", help="JSON lines of id and text for --engine replay.")
 @click.option(
     "--descriptions", help="JSONL, CSV or Parquet with descriptions made elsewhere: no model is asked."
 )

@@ -36,13 +36,14 @@ def segment(
     run = open_run(input, out)
     counts = import_masks(run, masks, redo=redo) if masks else segment_run(run, head=head, redo=redo)
     pictures = write_pngs(run, png) if png else 0
-    figures = {"ok": counts.ok, "kept": counts.kept, "failed": counts.failed, "run": str(run.path)}
+    failed = counts.failed + sum(not row.ok for row in run.rows("samples"))  # rows of no sample count as well
+    figures = {"ok": counts.ok, "kept": counts.kept, "failed": failed, "run": str(run.path)}
     if as_json:
         click.echo(json.dumps(figures | ({"png": pictures} if png else {})))
     else:
         click.echo(
-            f"segment: {counts.ok} marked now, {counts.kept} there before, {counts.failed} failed: {run.path}"
+            f"segment: {counts.ok} marked now, {counts.kept} there before, {failed} failed: {run.path}"
         )
         if png:
             click.echo(f"{pictures} masks: {png}")
-    sys.exit(1 if counts.failed else 0)
+    sys.exit(1 if failed else 0)

@@ -28,12 +28,14 @@ def import_masks(run: Run, folder: str | Path, *, redo: bool = False) -> Counts:
     def key(sample: Sample) -> str | Failure:
         try:
             path = _find(root, sample.id)
+            if path.samefile(sample.image):
+                raise ImageFailure(FailureKind.BAD_MASK, f"{path} is the picture itself, not its mask")
             return key_of(
                 stage="segment",
                 image=digests.digest(sample.image),
                 mask=hashlib.sha256(path.read_bytes()).hexdigest(),
             )
-        except FileNotFoundError as e:
+        except (FileNotFoundError, NotADirectoryError) as e:
             return Failure(stage="segment", kind=FailureKind.MISSING_ANSWER, message=str(e))
         except ImageFailure as e:
             return e.failure("segment")

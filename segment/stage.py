@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -72,9 +73,9 @@ def write_pngs(run: Run, folder: Path) -> int:
 
     An empty mask is written as a black picture. Raises UserError where two ids share a file's name.
     """
-    rows, written = run.latest("segment"), set[Path]()
+    rows, written = run.lookup("segment"), set[Path]()
     for sample in run.samples():
-        row = rows.get(sample.id)
+        row = rows(sample.id)
         if row is None or row.record is None:
             continue
         answer, path = MaskPrediction.model_validate(row.record), mask_path(folder, sample.id)
@@ -92,9 +93,8 @@ def write_pngs(run: Run, folder: Path) -> int:
 def mask_path(folder: Path, sample_id: str) -> Path:
     """The file of an id's mask: `folder/<id>.png`, or `folder/<id>` where the id ends in .png itself.
 
-    Raises UserError for an id that would lead outside the folder.
+    An id that would lead outside the folder is written with its slashes escaped (`..%2Fx.png`).
     """
-    path = folder / (sample_id if sample_id.lower().endswith(".png") else f"{sample_id}.png")
-    if "\0" in sample_id or not path.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"the id {sample_id!r} does not lead to a file inside {folder}: rename it")
-    return path
+    name = sample_id if sample_id.lower().endswith(".png") else f"{sample_id}.png"
+    safe = "\0" not in name and (folder / name).resolve().is_relative_to(folder.resolve())
+    return folder / (name if safe else quote(name, safe=""))

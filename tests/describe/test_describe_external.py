@@ -91,3 +91,13 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, conte
         import_descriptions(make_run(tmp_path, "a"), tmp_path / name)
     with pytest.raises(UserError, match="cannot read"):
         import_descriptions(make_run(tmp_path, "a"), tmp_path / "none.jsonl")
+
+
+def test_a_row_that_an_export_calls_failed_is_no_answer(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "a")
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"id": "a", "description": null, "status": "failed", "failure_message": "cut off"}\n')
+    import_descriptions(run, file)
+    failure = run.latest("describe")["a"].failure
+    assert failure is not None
+    assert (failure.kind, failure.message) == (FailureKind.MISSING_ANSWER, "cut off")

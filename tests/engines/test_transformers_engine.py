@@ -1,12 +1,16 @@
 """The transformers engine on a tiny checkpoint of random weights."""
 
+import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from tiny import tiny_checkpoint
 
+from describe.probability import p_defective
+from describe.wire import SCHEMA
 from engines import Answer, Fault, Request
 from engines.transformers_engine import TransformersEngine
 from flawscribe.errors import SetupError
@@ -83,6 +87,20 @@ def test_bad_rows_cost_only_themselves(
         None,
         None,
     ]
+
+
+def test_a_schema_keeps_even_random_weights_to_json(engine: TransformersEngine, pictures: list[str]) -> None:
+    requests = [
+        Request(id=str(i), user="Look", image=image, max_tokens=90, schema=SCHEMA)
+        for i, image in enumerate([*pictures, pictures[0]])
+    ]
+    for answer in answers(engine, requests):
+        assert isinstance(answer, Answer) and answer.tokens
+        assert re.match(r'\{\s?"Defective"\s?:\s?(true|false)\s?,\s?"Description"\s?:\s?\[', answer.text)
+        if answer.finish_reason == "stop":
+            assert json.loads(answer.text).keys() == {"Defective", "Description"}
+        p = p_defective(answer.tokens)
+        assert p is not None and (p >= 0.5) == bool(re.search(r":\s?true", answer.text))
 
 
 def test_sampling_follows_its_seed(engine: TransformersEngine, pictures: list[str]) -> None:

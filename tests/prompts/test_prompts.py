@@ -132,3 +132,11 @@ def test_missing_values_names_and_folders_are_told() -> None:
         prompts.load("describe").render("usr")
     with pytest.raises(UserError, match="not a folder"):
         prompts.load("describe", "/no/such/folder")
+
+
+def test_a_file_that_replaces_nothing_is_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no prompt file"):
+        prompts.load("describe", tmp_path)
+    (tmp_path / "descibe.yaml").write_text("version: 1\n")
+    with pytest.raises(UserError, match="Did you mean 'describe'"):
+        prompts.load("describe", tmp_path)
