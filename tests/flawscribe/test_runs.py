@@ -141,7 +141,7 @@ def test_killing_it_loses_no_finished_row_and_leaves_no_duplicate(tmp_path: Path
 def test_other_settings_are_refused_and_named_until_redo(tmp_path: Path) -> None:
     run = new_run(tmp_path, "a", "b")
     stage(run, Worker())
-    with pytest.raises(UserError, match=r"model was 'nano' and is now 'other'.*--redo describe"):
+    with pytest.raises(UserError, match=r"model was 'nano' and is now 'other'.*--redo"):
         stage(run, Worker(), {"model": "other"})
     assert run.settings("describe") == {"model": "nano"}
     assert stage(run, Worker(), {"model": "other"}, redo=True) == Counts(ok=2)

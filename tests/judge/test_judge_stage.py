@@ -225,7 +225,7 @@ def test_ones_own_prompts_are_used_and_another_judge_needs_redo(tmp_path: Path) 
     with serving(lambda *_: '{"Score": [0]}') as server:
         judge_run(run, judge="m", base_url=server.url, prompts=folder, tell=lambda _: None)
         assert any(body["messages"][0]["content"] == "Mine." for body in server.bodies)
-        with pytest.raises(UserError, match="--redo judge"):
+        with pytest.raises(UserError, match="--redo"):
             judge_run(run)
     judge_run(run, redo=True)
     assert scores(run, "a") == (2, 2)
