@@ -69,8 +69,8 @@ def describe(
     **options: Any,
 ) -> None:
     """Describe the defects of every image of INPUT: a manifest, a folder of images, or a run directory."""
-    from describe.external import import_descriptions
     from describe.stage import describe_run
+    from flawscribe.external import import_descriptions
     from flawscribe.inputs import open_run
 
     run = open_run(input, out)

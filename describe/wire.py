@@ -12,7 +12,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from engines.base import Fault, one_line
+from engines.base import Fault
+from flawscribe.errors import one_line
 from flawscribe.records import FailureKind
 
 SCHEMA: dict[str, Any] = {

@@ -83,9 +83,3 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
-
-
-def one_line(text: object, limit: int = 300) -> str:
-    """`text` on one line of at most `limit` characters that any file can hold."""
-    words = " ".join(str(text).split()).encode("utf-8", "replace").decode()
-    return words if len(words) <= limit else words[: limit - 1] + "…"

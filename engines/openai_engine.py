@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import openai
 from openai.types.chat import ChatCompletion
 
-from engines.base import TOP, Answer, Fault, Request, Token, one_line
+from engines.base import TOP, Answer, Fault, Request, Token
 from engines.openai_faults import fault_of, is_content_fault
 from engines.registry import Options
-from flawscribe.errors import SetupError, UserError
+from flawscribe.errors import SetupError, UserError, one_line
 from flawscribe.images import ImageFailure, image_bytes
 from flawscribe.models import ModelRef
 from flawscribe.records import FailureKind, Usage

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from engines.base import Answer, Fault, Request, one_line
+from engines.base import Answer, Fault, Request
 from engines.registry import Options
-from flawscribe.errors import UserError, did_you_mean
+from flawscribe.errors import UserError, did_you_mean, one_line
 from flawscribe.models import ModelRef
 from flawscribe.records import FailureKind
 

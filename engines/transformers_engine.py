@@ -18,10 +18,10 @@ from transformers import (
 )
 from xgrammar.contrib.hf import LogitsProcessor as GrammarMask
 
-from engines.base import TOP, Answer, Fault, Request, Token, chunks, one_line
+from engines.base import TOP, Answer, Fault, Request, Token, chunks
 from engines.grammar import grammar
 from engines.registry import Options
-from flawscribe.errors import SetupError
+from flawscribe.errors import SetupError, one_line
 from flawscribe.images import ImageFailure, load_image
 from flawscribe.models import ModelRef
 from flawscribe.records import FailureKind, Usage

@@ -21,10 +21,10 @@ from vllm.exceptions import VLLMClientError  # noqa: E402
 from vllm.platforms import current_platform  # noqa: E402
 from vllm.sampling_params import StructuredOutputsParams  # noqa: E402
 
-from engines.base import TOP, Answer, Fault, Request, Token, chunks, one_line  # noqa: E402
+from engines.base import TOP, Answer, Fault, Request, Token, chunks  # noqa: E402
 from engines.grammar import grammar  # noqa: E402
 from engines.registry import Options  # noqa: E402
-from flawscribe.errors import SetupError  # noqa: E402
+from flawscribe.errors import SetupError, one_line  # noqa: E402
 from flawscribe.images import ImageFailure, load_image  # noqa: E402
 from flawscribe.models import ModelRef  # noqa: E402
 from flawscribe.records import FailureKind, Usage  # noqa: E402

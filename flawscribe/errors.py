@@ -23,3 +23,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1)
     return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(names)}."
+
+
+def one_line(text: object, limit: int = 300) -> str:
+    """`text` on one line of at most `limit` characters that any file can hold."""
+    words = " ".join(str(text).split()).encode("utf-8", "replace").decode()
+    return words if len(words) <= limit else words[: limit - 1] + "…"

@@ -41,6 +41,9 @@ Exit codes: 0 all scored, 1 some unscored, 2 usage, 3 set-up.
 @click.option(
     "--prompts", help="A folder whose judge_completeness.yaml or judge_precision.yaml replaces ours."
 )
+@click.option(
+    "--descriptions", help="Judge descriptions made elsewhere: JSONL, CSV or Parquet with id, description."
+)
 @click.option("--redo", is_flag=True, help="Forget this stage's rows and start again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def judge(
@@ -50,17 +53,21 @@ def judge(
     judge_base_url: str | None,
     judge_key_env: str,
     prompts: str | None,
+    descriptions: str | None,
     redo: bool,
     as_json: bool,
 ) -> None:
     """Score the descriptions of INPUT against the golden ones: completeness and precision, 0 to 2 each."""
     from flawscribe.errors import UserError
+    from flawscribe.external import import_descriptions
     from flawscribe.inputs import open_run
     from judge.claims_judge import NAME, TOLD
     from judge.figures import figures
     from judge.stage import judge_run
 
     run = open_run(input, out)
+    if descriptions is not None:
+        import_descriptions(run, descriptions)
     if not run.has("describe"):
         raise UserError(f"{run.path} holds no descriptions: run flawscribe describe {run.path} first")
     judge_run(run, judge=judge, base_url=judge_base_url, key_env=judge_key_env, prompts=prompts, redo=redo)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from engines.base import one_line
+from flawscribe.errors import one_line
 
 Score = Literal[0, 1, 2]
 SCHEMA: dict[str, Any] = {

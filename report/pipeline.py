@@ -102,7 +102,7 @@ def judge_where_golden(
 def import_answers(run: Run, descriptions: str | Path | None, masks: str | Path | None) -> None:
     """Fill the stages from answers made elsewhere."""
     if descriptions is not None:
-        from describe.external import import_descriptions
+        from flawscribe.external import import_descriptions
 
         import_descriptions(run, descriptions)
     if masks is not None:
@@ -124,7 +124,7 @@ def _describe(
     tell: Callable[[str], None],
 ) -> Counts:
     if descriptions is not None:
-        from describe.external import import_descriptions
+        from flawscribe.external import import_descriptions
 
         return import_descriptions(run, descriptions, redo=redo)
     from describe.stage import describe_run

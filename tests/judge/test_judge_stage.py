@@ -247,3 +247,15 @@ def test_the_verb_tells_usage_errors(tmp_path: Path) -> None:
     bare.set_samples("test", run.samples())
     result = cli(bare.path)
     assert isinstance(result.exception, UserError) and "flawscribe describe" in str(result.exception)
+
+
+def test_the_verb_judges_descriptions_made_elsewhere(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.jsonl"
+    row = {"id": "a", "image": "a.png", "defective": True, "descriptions": [GOLD]}
+    manifest.write_text(json.dumps(row) + "\n")
+    (tmp_path / "d.jsonl").write_text(json.dumps({"id": "a", "description": GOLD}) + "\n")
+    run = tmp_path / "run"
+    result = cli(manifest, "-o", run, "--descriptions", tmp_path / "d.jsonl", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["completeness"]["value"] == 2
+    assert scores(Run.open(run), "a") == (2, 2)

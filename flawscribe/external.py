@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from describe.protocol import STAGE, row_of
-from engines.base import Fault, one_line
-from flawscribe.errors import UserError
-from flawscribe.records import Description, FailureKind, Row, Sample
+from flawscribe.errors import UserError, one_line
+from flawscribe.records import Description, Failure, FailureKind, Row, Sample
 from flawscribe.runs import Counts, Run, key_of, run_stage
 
+STAGE = "describe"
 COLUMNS = ("id", "description", "defective", "p_defective", "status", "failure_message")
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
 
@@ -37,8 +36,12 @@ def import_descriptions(run: Run, file: str | Path, redo: bool = False) -> Count
 
     def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
         for sample, k in pairs:
-            missing = Fault(FailureKind.MISSING_ANSWER, f"{path.name} has no row for this id")
-            yield row_of(sample.id, k, outcomes.get(sample.id, missing))
+            missing = _failure(FailureKind.MISSING_ANSWER, f"{path.name} has no row for this id")
+            outcome = outcomes.get(sample.id, missing)
+            if isinstance(outcome, Failure):
+                yield Row(id=sample.id, key=k, failure=outcome)
+            else:
+                yield Row(id=sample.id, key=k, record=outcome.model_dump(mode="json"))
 
     settings = {"descriptions": path.name, "digest": _digest(path)}
     counts = run_stage(run, STAGE, settings, key, process, redo=redo)
@@ -47,20 +50,24 @@ def import_descriptions(run: Run, file: str | Path, redo: bool = False) -> Count
     return counts
 
 
+def _failure(kind: FailureKind, message: str) -> Failure:
+    return Failure(stage=STAGE, kind=kind, message=message)
+
+
 def _digest(path: Path) -> str:
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()[:16]
 
 
-def _read(path: Path) -> dict[str, Description | Fault]:
-    outcomes: dict[str, Description | Fault] = {}
+def _read(path: Path) -> dict[str, Description | Failure]:
+    outcomes: dict[str, Description | Failure] = {}
     try:
         for n, row in enumerate(_rows(path), 1):
             name = row.get("id")
             if name is None or str(name) == "":
                 raise UserError(f"{path}, row {n} has no id")
             if str(name) in outcomes:
-                outcomes[str(name)] = Fault(
+                outcomes[str(name)] = _failure(
                     FailureKind.REPEATED_ID, f"{path.name} has several rows for this id"
                 )
             else:
@@ -106,31 +113,37 @@ def _need(path: Path, columns: list[str]) -> None:
             raise UserError(f"{path} has no column {name!r}")
 
 
-def _outcome(row: dict[str, Any]) -> Description | Fault:
+def _outcome(row: dict[str, Any]) -> Description | Failure:
     """One row as a Description: a text means defective, none flawless, and `defective` must agree.
 
     A row that an export calls failed stays a failure: no answer is not the answer "no defect".
     """
     if row.get("status") == "failed":
-        return Fault(FailureKind.MISSING_ANSWER, one_line(row.get("failure_message") or "failed elsewhere"))
+        return _failure(
+            FailureKind.MISSING_ANSWER, one_line(row.get("failure_message") or "failed elsewhere")
+        )
     text, said, probability = row["description"], row.get("defective"), row.get("p_defective")
     if text is not None and not isinstance(text, str):
-        return Fault(FailureKind.INVALID_ANSWER, f"description is {type(text).__name__}, not a text or null")
+        return _failure(
+            FailureKind.INVALID_ANSWER, f"description is {type(text).__name__}, not a text or null"
+        )
     text = (text or "").strip()
     if isinstance(said, str):
         word = said.strip().lower()
         said = True if word in _YES else False if word in _NO else None if word == "" else said
     if said is not None and not isinstance(said, bool):
-        return Fault(
+        return _failure(
             FailureKind.INVALID_ANSWER, f"defective is {one_line(repr(said), 60)}, not true or false"
         )
     if said is not None and said != bool(text):
         without = "without" if said else "with"
-        return Fault(FailureKind.INVALID_ANSWER, f"defective is {str(said).lower()} {without} a description")
+        return _failure(
+            FailureKind.INVALID_ANSWER, f"defective is {str(said).lower()} {without} a description"
+        )
     try:
         probability = None if probability in (None, "") else float(probability)
         text.encode()
         return Description(defective=bool(text), p_defective=probability, text=text)
     except (ValidationError, ValueError, TypeError):
         told = one_line(repr(row.get("p_defective")), 60)
-        return Fault(FailureKind.INVALID_ANSWER, f"p_defective is {told}, not a number from 0 to 1")
+        return _failure(FailureKind.INVALID_ANSWER, f"p_defective is {told}, not a number from 0 to 1")

@@ -5,11 +5,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from recorded import make_run
 
-from describe.external import import_descriptions
 from flawscribe.errors import UserError
-from flawscribe.records import Description, FailureKind
+from flawscribe.external import import_descriptions
+from flawscribe.records import Description, FailureKind, Sample
+from flawscribe.runs import Run
 
 JSONL = """
 {"id": "a", "description": " Six fingers. ", "defective": true, "p_defective": 0.75, "other": [1]}
@@ -21,6 +21,12 @@ JSONL = """
 {"id": "f", "description": ["x"]}
 {"id": "unknown", "description": "x"}
 """
+
+
+def make_run(folder: Path, names: str) -> Run:
+    run = Run.create(folder / "run")
+    run.set_samples("test", [Sample(id=name, image=f"{name}.png") for name in names])
+    return run
 
 
 def test_rows_become_descriptions_or_typed_failures(tmp_path: Path) -> None:
