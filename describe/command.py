@@ -3,9 +3,15 @@
 import json
 import sys
 from collections import Counter
-from typing import Any
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from flawscribe.records import Row
+    from flawscribe.runs import Run
 
 EPILOG = """
 \b
@@ -78,15 +84,18 @@ def describe(
         counts = import_descriptions(run, descriptions, redo=redo)
     else:
         counts = describe_run(run, redo=redo, tell=lambda line: click.echo(line, err=True), **options)
-    wanted = {sample.id for sample in run.samples()}
-    rows = {name: row for name, row in run.latest("describe").items() if name in wanted}
-    unread = [row for row in run.latest("samples").values() if row.failure]
-    failures = Counter(row.failure.kind.value for row in [*rows.values(), *unread] if row.failure)
-    defective = sum(bool(row.record and row.record["defective"]) for row in rows.values())
+    ok = defective = images = 0
+    failures = Counter[str]()
+    for row in chain(_described(run), (row for row in run.rows("samples") if row.failure)):
+        images += 1
+        ok += row.ok
+        defective += bool(row.record and row.record["defective"])
+        if row.failure:
+            failures[row.failure.kind.value] += 1
     figures = {
         "run": str(run.path),
-        "images": len(rows) + len(unread),
-        "ok": sum(row.ok for row in rows.values()),
+        "images": images,
+        "ok": ok,
         "defective": defective,
         "failed": sum(failures.values()),
         "failures": dict(failures.most_common()),
@@ -97,6 +106,12 @@ def describe(
     else:
         _print(figures)
     sys.exit(1 if failures else 0)
+
+
+def _described(run: "Run") -> "Iterator[Row]":
+    """The rows of the samples that the run has now: a manifest may have lost some since."""
+    row_of = run.lookup("describe")
+    return (row for sample in run.samples() if (row := row_of(sample.id)))
 
 
 def _print(figures: dict[str, Any]) -> None:

@@ -114,7 +114,7 @@ def _announcement(reason: str, facts: dict[str, Any]) -> str:
 def _tokens(run: Run) -> dict[str, int]:
     """Tokens of the rows that count, as the engine counted them."""
     total = {"prompt_tokens": 0, "completion_tokens": 0}
-    for row in run.latest(STAGE).values():
+    for row in run.current(STAGE):
         for name in total:
             total[name] += ((row.record or {}).get("usage") or {}).get(name, 0)
     return total

@@ -168,6 +168,10 @@ class Run:
 
         return find
 
+    def current(self, stage: str) -> Iterator[Row]:
+        """The row that counts for each id, streamed."""
+        return (self._at(*place) for place in self._places(stage).values())
+
     def _places(self, stage: str) -> dict[str, tuple[Path, int]]:
         """Where the row that counts for each id stands: its shard and the offset of its line."""
         where = {}
@@ -247,11 +251,11 @@ class Run:
     def compact(self, stage: str) -> None:
         """Derive RUN/<stage>.parquet (columns id, key, ok, record, failure; the last two as JSON text)."""
         temporary = self.path / f"{stage}.parquet.tmp"
-        places = iter(self._places(stage).values())
+        rows = self.current(stage)
         with temporary.open("wb") as f:
             with pq.ParquetWriter(f, _COLUMNS) as out:
-                while chunk := list(islice(places, _ROW_GROUP)):
-                    out.write_table(pa.Table.from_pylist([_flat(self._at(*p)) for p in chunk], _COLUMNS))
+                while chunk := list(islice(rows, _ROW_GROUP)):
+                    out.write_table(pa.Table.from_pylist([_flat(row) for row in chunk], _COLUMNS))
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, self.path / f"{stage}.parquet")
