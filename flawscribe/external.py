@@ -87,9 +87,12 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             yield from batch.to_pylist()
     elif kind == ".csv":
         with path.open(encoding="utf-8-sig", newline="") as f:
-            reader = csv.DictReader(f)
+            reader = csv.DictReader(f, strict=True)
             _need(path, list(reader.fieldnames or ()))
-            yield from reader
+            for row in reader:
+                # A comma too many (an unquoted text) or too few must not become another answer.
+                uneven = None in row or None in row.values()
+                yield {**row, "description": 0} if uneven else row
     elif kind in (".jsonl", ".ndjson"):
         with path.open(encoding="utf-8-sig") as f:
             for n, line in enumerate(f, 1):
@@ -123,6 +126,8 @@ def _outcome(row: dict[str, Any]) -> Description | Failure:
             FailureKind.MISSING_ANSWER, one_line(row.get("failure_message") or "failed elsewhere")
         )
     text, said, probability = row["description"], row.get("defective"), row.get("p_defective")
+    if text == 0:
+        return _failure(FailureKind.INVALID_ANSWER, "the row has more or fewer cells than the header")
     if text is not None and not isinstance(text, str):
         return _failure(
             FailureKind.INVALID_ANSWER, f"description is {type(text).__name__}, not a text or null"
@@ -144,6 +149,6 @@ def _outcome(row: dict[str, Any]) -> Description | Failure:
         probability = None if probability in (None, "") else float(probability)
         text.encode()
         return Description(defective=bool(text), p_defective=probability, text=text)
-    except (ValidationError, ValueError, TypeError):
+    except (ValidationError, ValueError, TypeError, OverflowError):
         told = one_line(repr(row.get("p_defective")), 60)
         return _failure(FailureKind.INVALID_ANSWER, f"p_defective is {told}, not a number from 0 to 1")

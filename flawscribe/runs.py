@@ -67,7 +67,7 @@ class Run:
         run = cls(Path(path))
         try:
             if not run._json.exists():
-                if run.path.is_dir() and any(run.path.iterdir()):
+                if run.path.is_dir() and any(p.name != "run.json.tmp" for p in run.path.iterdir()):
                     raise UserError(f"{path} is not empty and not a run: give a new folder with -o")
                 run.path.mkdir(parents=True, exist_ok=True)
                 run._save({"schema": SCHEMA, "created": _now(), **provenance(), "stages": {}})
@@ -93,14 +93,17 @@ class Run:
         """The content of run.json."""
         try:
             info = json.loads(self._json.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, RecursionError) as e:
             raise UserError(f"cannot read {self._json}: {e}") from e
-        if not isinstance(info, dict) or not isinstance(info.get("stages"), dict):
+        stages = info.get("stages") if isinstance(info, dict) else None
+        if not isinstance(stages, dict) or not all(
+            isinstance(s, dict) and isinstance(s.get("settings", {}), dict) for s in stages.values()
+        ):
             raise UserError(f"{self._json} is not a run description")
         return info
 
     def _save(self, info: dict[str, Any]) -> None:
-        write_atomically(self._json, json.dumps(info, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(self._json, json.dumps(info, indent=1) + "\n")
 
     def note(self, stage: str, **facts: Any) -> None:
         """Record facts about a stage in run.json beside its settings (engine, tokens, versions)."""
@@ -193,7 +196,11 @@ class Run:
         """The samples of the run that could be read, in the manifest's order."""
         for row in self.rows("samples"):
             if row.record is not None:
-                yield Sample.model_validate(row.record)
+                try:
+                    yield Sample.model_validate(row.record)
+                except ValueError as e:
+                    why = str(e).splitlines()[0]
+                    raise UserError(f"{self.path}/samples is damaged ({why}): give its manifest again") from e
 
     def set_samples(self, source: str, entries: Iterable[Sample | tuple[str, Failure]]) -> int:
         """Write the run's samples (a bad manifest row comes as `(id, Failure)`); returns their number.
@@ -213,6 +220,9 @@ class Run:
                 f.write(_line(row))
             f.flush()
             os.fsync(f.fileno())
+        if n == 0:
+            new.unlink()
+            raise UserError(f"{source} holds no images")
         os.replace(new, folder / "0001.jsonl")
         self.note("samples", settings={"input": source}, rows=n)
         return n
@@ -222,7 +232,8 @@ class Run:
         """A function that appends rows to this process's own shard (made by its first row), flushed a row."""
         folder = self.path / stage
         folder.mkdir(exist_ok=True)
-        number = max((int(p.stem) for p in self._shards(stage) if p.stem.isdigit()), default=0) + 1
+        names = [p.stem for p in self._shards(stage)]
+        number = max((int(n) for n in names if n.isascii() and n.isdecimal()), default=0) + 1
         shard: TextIO | None = None
 
         def write(row: Row) -> None:
@@ -328,11 +339,14 @@ def _short(text: str) -> bytes:
 def write_atomically(path: Path, text: str) -> None:
     """Write text to a temporary file beside `path`, flush it to disk and rename it into place."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as f:
-        f.write(text)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w", encoding="utf-8") as f:
+            f.write(text)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _line(row: Row) -> str:

@@ -69,7 +69,7 @@ class Choice:
         """At most `limit` samples, the outcomes served in turns, in the manifest's order."""
         queues = [sorted(kept, key=lambda entry: entry[:2]) for kept in self._kept.values()]
         picked: list[tuple[str, int, Joined]] = []
-        for turn in range(self._limit):
+        for turn in range(max((len(queue) for queue in queues), default=0)):
             for queue in queues:
                 if turn < len(queue) and len(picked) < self._limit:
                     picked.append(queue[turn])

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -62,24 +63,40 @@ def export(run: Run, format: str, out: str | Path | IO[str], force: bool = False
         if format == "parquet":
             raise UserError("parquet is not text: give a file with -o FILE")
         return _write(run, format, out)
-    path = Path(out)
+    path = Path(out).resolve()  # a link's target is written, the link stays
     if path.is_dir():
         raise UserError(f"{path} is a folder: give a file with -o FILE")
     if path.exists() and not force:
         raise UserError(f"{path} is already there: give another file with -o, or --force to replace it")
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        if format == "parquet":
-            n = _write_parquet(run, temporary)
-        else:
-            with temporary.open("w", encoding="utf-8", newline="") as f:
-                n = _write(run, format, f)
-        os.replace(temporary, path)
+        if path.exists() and not path.is_file():
+            return _write_to(run, format, path)  # a device or a pipe is written to, not replaced
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            n = _write_to(run, format, temporary)
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as e:
         raise UserError(f"cannot write {path}: {e.strerror or e}") from e
-    finally:
-        temporary.unlink(missing_ok=True)
     return n
+
+
+def _write_to(run: Run, format: str, path: Path) -> int:
+    if format == "parquet":
+        return _write_parquet(run, path)
+    with path.open("w", encoding="utf-8", newline="") as f:
+        return _write(run, format, f)
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def rows(run: Run) -> Iterator[dict[str, Any]]:

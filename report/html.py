@@ -111,23 +111,23 @@ def _stages(run: Run) -> list[tuple[str, dict[str, Any]]]:
     return rows
 
 
-def _tiles(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any], str, float]]:
-    """The four headline figures: name, entry, how to read it, and the best possible value."""
+def _tiles(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any], str, float, float]]:
+    """The four headline figures: name, entry, how to read it, the worst and the best possible value."""
     wanted = (
-        ("detection", ("auc",), "Detection AUC", 1.0),
-        ("masks", ("gated", "giou"), "Mask gIoU", 1.0),
-        ("texts", ("explanation_score",), "Explanation score", 2.0),
-        ("quality", ("srcc",), "Quality SRCC", 1.0),
+        ("detection", ("auc",), "Detection AUC", 0.0, 1.0),
+        ("masks", ("gated", "giou"), "Mask gIoU", 0.0, 1.0),
+        ("texts", ("explanation_score",), "Explanation score", 0.0, 2.0),
+        ("quality", ("srcc",), "Quality SRCC", -1.0, 1.0),
     )
     tiles = []
-    for section, path, title, best in wanted:
+    for section, path, title, worst, best in wanted:
         entry = metrics[section]
         for name in path:
             entry = entry.get(name, {"value": None, "note": entry.get("absent", "")})
         note = entry.get("note") or ""
         if section == "detection" and entry["value"] is not None:
             note = f"from {metrics['detection']['auc_from']}"
-        tiles.append((title, entry, note, best))
+        tiles.append((title, entry, note, worst, best))
     return tiles
 
 

@@ -59,6 +59,8 @@ def run_pipeline(
 
     check_redo(redo)
     say = tell or (lambda line: None)
+    if judge != "claims":
+        _check_judge(judge, judge_base_url)
     counts: dict[str, Counts | None] = {}
     counts["describe"] = _describe(
         run, model, engine, base_url, protocol, prompts, replay, descriptions, "describe" in redo, say
@@ -70,6 +72,13 @@ def run_pipeline(
     metrics = _evaluate(run)
     report = write_report(run, GALLERY if gallery is None else gallery, metrics)
     return Outcome(metrics, report, counts)
+
+
+def _check_judge(judge: str, base_url: str | None) -> None:
+    """SetupError before the first stage, not hours later, where the judge's key is not set."""
+    from engines.registry import build, served_model
+
+    build("openai", served_model(judge), base_url=base_url)[0].close()
 
 
 def check_redo(redo: Collection[str]) -> None:

@@ -144,7 +144,10 @@ def _quality(section: dict[str, Any]) -> Table:
 def as_text(metrics: dict[str, Any]) -> str:
     """The terminal's table: every figure with its interval, n, and what failed or was left unscored."""
     counts = metrics["counts"]
-    out = [f"{counts['samples']} samples: {counts['ok']} ok, {counts['failed']} failed"]
+    out = [
+        f"{counts['samples']} samples: {counts['ok']} ok, {counts['failed']} failed; "
+        f"{counts['called_defective']} called defective"
+    ]
     for stage, kinds in metrics["failures"].items():
         out.append(f"  failed at {stage}: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items()))
     for table in tables(metrics):

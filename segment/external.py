@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from flawscribe.errors import UserError
-from flawscribe.images import Digests, ImageFailure, load_image, load_mask
+from flawscribe.images import Digests, ImageFailure, load_image, load_mask, read_bytes
 from flawscribe.records import Failure, FailureKind, MaskPrediction, Row, Sample
 from flawscribe.runs import Counts, Run, key_of, run_stage
 from segment.rle import encode
@@ -33,9 +33,9 @@ def import_masks(run: Run, folder: str | Path, *, redo: bool = False) -> Counts:
             return key_of(
                 stage="segment",
                 image=digests.digest(sample.image),
-                mask=hashlib.sha256(path.read_bytes()).hexdigest(),
+                mask=hashlib.sha256(read_bytes(str(path))).hexdigest(),
             )
-        except (FileNotFoundError, NotADirectoryError) as e:
+        except OSError as e:
             return Failure(stage="segment", kind=FailureKind.MISSING_ANSWER, message=str(e))
         except ImageFailure as e:
             return e.failure("segment")
@@ -55,7 +55,8 @@ def import_masks(run: Run, folder: str | Path, *, redo: bool = False) -> Counts:
 
 def _find(root: Path, sample_id: str) -> Path:
     first = mask_path(root, sample_id)
-    for path in (first, mask_path(root, str(Path(sample_id).with_suffix("")))):
+    stem, dot, _ = sample_id.rpartition(".")
+    for path in (first, mask_path(root, stem if dot and stem else sample_id)):
         if path.is_file():
             return path
     raise FileNotFoundError(f"no mask {first}")

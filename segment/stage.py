@@ -1,7 +1,8 @@
 """The stage `segment`: a mask, P(defective) and quality for every sample of a run."""
 
-from collections.abc import Iterator
-from itertools import islice
+import hashlib
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +15,10 @@ from flawscribe.records import Failure, MaskPrediction, Row, Sample
 from flawscribe.runs import Counts, Run, key_of, run_stage
 from segment.rle import decode
 
+_Opened = tuple[Sample, str, Image.Image]
 _BATCH = 16
+_BATCH_PIXELS = 16_000_000  # of large pictures fewer are held at a time
+_LONGEST_NAME = 250  # bytes; file systems allow 255
 
 
 def head_folder(head: str) -> Path:
@@ -31,17 +35,8 @@ def segment_run(run: Run, *, head: str = "nano", redo: bool = False) -> Counts:
 
     Raises SetupError where torch and transformers are not installed, UserError for an unknown head.
     """
-    try:
-        import torch
-
-        from segment.head import load_head
-        from segment.predict import predict
-    except ImportError as e:
-        raise SetupError(f"masks need torch and transformers ({e}); install flawscribe[torch]") from e
-
     folder = head_folder(head)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, digests = load_head(folder, device), Digests(run.path)
+    digests = Digests(run.path)
     settings = {"head": head, "revision": directory_digest(folder)}
 
     def key(sample: Sample) -> str | Failure:
@@ -51,21 +46,43 @@ def segment_run(run: Run, *, head: str = "nano", redo: bool = False) -> Counts:
             return e.failure("segment")
 
     def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
-        while chunk := list(islice(pairs, _BATCH)):
-            opened: list[tuple[Sample, str, Image.Image]] = []
-            for sample, k in chunk:
-                try:
-                    opened.append((sample, k, load_image(sample.image)))
-                except ImageFailure as e:
-                    yield Row(id=sample.id, key=k, failure=e.failure("segment"))
-            if opened:
-                answers = predict(model, [image for *_, image in opened])
-                for (sample, k, _), answer in zip(opened, answers, strict=True):
-                    yield Row(id=sample.id, key=k, record=answer.model_dump(mode="json"))
+        first = next(pairs, None)
+        if first is None:
+            return  # nothing to do loads nothing
+        answer = _answerer(run, folder)
+        opened: list[_Opened] = []
+        for sample, k in chain([first], pairs):
+            try:
+                opened.append((sample, k, load_image(sample.image)))
+            except ImageFailure as e:
+                yield Row(id=sample.id, key=k, failure=e.failure("segment"))
+            if len(opened) == _BATCH or sum(i.width * i.height for *_, i in opened) > _BATCH_PIXELS:
+                yield from answer(opened)
+                opened = []
+        yield from answer(opened)
 
-    counts = run_stage(run, "segment", settings, key, process, redo=redo)
+    return run_stage(run, "segment", settings, key, process, redo=redo)
+
+
+def _answerer(run: Run, folder: Path) -> Callable[[list[_Opened]], Iterator[Row]]:
+    """The head loaded, as a function from opened pictures to their rows."""
+    try:
+        import torch
+
+        from segment.head import load_head
+        from segment.predict import predict
+    except ImportError as e:
+        raise SetupError(f"masks need torch and transformers ({e}); install flawscribe[torch]") from e
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = load_head(folder, device)
     run.note("segment", device=device)
-    return counts
+
+    def answer(opened: list[_Opened]) -> Iterator[Row]:
+        answers = predict(model, [image for *_, image in opened]) if opened else []
+        for (sample, k, _), found in zip(opened, answers, strict=True):
+            yield Row(id=sample.id, key=k, record=found.model_dump(mode="json"))
+
+    return answer
 
 
 def write_pngs(run: Run, folder: Path) -> int:
@@ -93,8 +110,12 @@ def write_pngs(run: Run, folder: Path) -> int:
 def mask_path(folder: Path, sample_id: str) -> Path:
     """The file of an id's mask: `folder/<id>.png`, or `folder/<id>` where the id ends in .png itself.
 
-    An id that would lead outside the folder is written with its slashes escaped (`..%2Fx.png`).
+    An id that would lead outside the folder is written with its slashes escaped (`..%2Fx.png`), one
+    that is too long for a file's name as a digest of itself.
     """
     name = sample_id if sample_id.lower().endswith(".png") else f"{sample_id}.png"
-    safe = "\0" not in name and (folder / name).resolve().is_relative_to(folder.resolve())
-    return folder / (name if safe else quote(name, safe=""))
+    if "\0" in name or name == ".png" or not (folder / name).resolve().is_relative_to(folder.resolve()):
+        name = quote(name, safe="")
+    if any(len(part.encode()) > _LONGEST_NAME for part in name.split("/")):
+        name = f"{hashlib.sha256(sample_id.encode()).hexdigest()}.png"
+    return folder / name

@@ -107,3 +107,16 @@ def test_a_row_that_an_export_calls_failed_is_no_answer(tmp_path: Path) -> None:
     failure = run.latest("describe")["a"].failure
     assert failure is not None
     assert (failure.kind, failure.message) == (FailureKind.MISSING_ANSWER, "cut off")
+
+
+def test_a_comma_too_many_or_too_few_is_no_other_answer(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "abc")
+    (tmp_path / "d.csv").write_text(
+        'id,description\na,a hand, with six fingers\nb\nc,"a hand, with six fingers"\n'
+    )
+    import_descriptions(run, tmp_path / "d.csv")
+    rows = run.latest("describe")
+    assert [rows[n].failure is not None for n in "abc"] == [True, True, False]
+    (tmp_path / "open.csv").write_text('id,description\na,"never closed\nb,x\n')
+    with pytest.raises(UserError, match="cannot read"):
+        import_descriptions(run, tmp_path / "open.csv", redo=True)

@@ -268,3 +268,24 @@ def test_parquet_holds_the_row_that_counts_for_each_id(tmp_path: Path) -> None:
     assert len(list((run.path / "describe").glob("*.jsonl"))) == 2
     stage(run, Worker())
     assert len(list((run.path / "describe").glob("*.jsonl"))) == 2  # nothing to do leaves no empty shard
+
+
+def test_an_emptied_manifest_does_not_empty_the_run(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "a", "b")
+    with pytest.raises(UserError, match="holds no images"):
+        run.set_samples("m.jsonl", [])
+    assert [s.id for s in run.samples()] == ["a", "b"]
+
+
+def test_secrets_in_addresses_are_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["flawscribe", "http://u:a@hunter2@h/v1", "http://h/v1?api_key=hunter3"])
+    text = (Run.create(tmp_path / "run").path / "run.json").read_text()
+    assert "hunter" not in text
+
+
+@pytest.mark.parametrize("stages", ["[]", '{"describe": null}', '{"describe": {"settings": 3}}'])
+def test_a_damaged_run_json_is_one_line(tmp_path: Path, stages: str) -> None:
+    run = new_run(tmp_path, "a")
+    (run.path / "run.json").write_text('{"schema": 1, "stages": ' + stages + "}")
+    with pytest.raises(UserError, match="not a run description"):
+        Run.open(run.path).begin("describe", {})

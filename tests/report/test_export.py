@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pycocotools.coco import COCO
 
 from flawscribe.errors import UserError
 from flawscribe.records import RLE, Description
+from flawscribe.runs import Run
 from report.export import COLUMNS, export
 from report.export_command import export as command
 from segment.rle import decode
@@ -161,3 +163,19 @@ def test_a_closed_pipe_is_no_error(small: Builder) -> None:
     script = f"{sys.executable} -c '{code}' {run.path} --format jsonl | true; echo ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
     assert result.stdout.strip() == "0" and "Broken" not in result.stderr
+
+
+def test_devices_and_links_are_written_to_not_replaced(small_run: Run, tmp_path: Path) -> None:
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    export(small_run, "jsonl", fifo, force=True)
+    os.close(reader)
+    assert fifo.is_fifo()
+    target, link, other = tmp_path / "target.jsonl", tmp_path / "link.jsonl", tmp_path / "link.jsonl.tmp"
+    target.write_text("old")
+    other.write_text("mine")
+    link.symlink_to(target)
+    export(small_run, "jsonl", link, force=True)
+    assert link.is_symlink() and target.read_text().startswith("{")
+    assert other.read_text() == "mine"
