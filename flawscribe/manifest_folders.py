@@ -154,7 +154,7 @@ def _names(path: Path, pick: Any) -> list[str]:
     """The file or folder names in one of `save_to_disk`'s JSON files: plain names only, none that leads elsewhere."""
     try:
         names = list(pick(json.loads(path.read_text(encoding="utf-8"))))
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
         raise UserError(
             f"cannot read {path}: {getattr(e, 'strerror', None) or 'not what save_to_disk writes'}"
         ) from e

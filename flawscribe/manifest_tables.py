@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -70,19 +71,22 @@ def _csv(path: Path, name: str, image: str) -> Iterator[Raw]:
         header = f.readline(MAX_LINE)
         delimiter = max(",;\t", key=header.count)
         f.seek(0)
-        reader = csv.reader(_lines(f), delimiter=delimiter)
+        lines = _Lines(f)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
             columns = [column.strip() for column in next(reader, [])]
         except csv.Error as e:
-            raise UserError(f"cannot read {path}: {e}") from e
+            raise UserError(f"cannot read {path}: {lines.told(e)}") from e
         if columns and (image not in columns or len(set(columns)) != len(columns)):
             raise UserError(f"{path} needs a header line of different names, among them {image}")
         while True:
-            line = reader.line_num + 1
+            line = lines.begin()
             try:
                 cells = next(reader, None)
             except csv.Error as e:
-                yield f"{name}:{line}", BadRow(f"not CSV: {e}")
+                told = lines.told(e)
+                lines.go_back()
+                yield f"{name}:{line}", BadRow(f"{told}{lines.lost()}")
                 continue
             if cells is None:
                 return
@@ -95,9 +99,63 @@ def _csv(path: Path, name: str, image: str) -> Iterator[Raw]:
                 yield f"{name}:{line}", dict(zip(columns, cells, strict=False))
 
 
-def _lines(f: IO[str]) -> Iterator[str]:
-    while line := f.readline(MAX_LINE):
-        yield line
+class _Lines:
+    """The lines of a CSV file for its reader, which may go back to the second line of a row that failed.
+
+    A quote that is not closed makes one cell of all that follows; going back saves the rows in it.
+    """
+
+    def __init__(self, f: IO[str]) -> None:
+        self._file = f
+        self._row: list[str] = []
+        self._again: deque[str] = deque()
+        self._number = 0
+        self._size = 0
+        self._budget = MAX_LINE  # characters to be read again in the whole file, lest its time be quadratic
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else self._file.readline(MAX_LINE)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        self._row.append(line)
+        self._size += len(line)
+        if len(line) == MAX_LINE and not line.endswith("\n"):
+            while (more := self._file.readline(MAX_LINE)) and not more.endswith("\n"):
+                pass
+            raise csv.Error(f"the line is longer than {MAX_LINE // 10**6} MB")
+        if self._size > MAX_LINE:
+            raise csv.Error(f"the row is longer than {MAX_LINE // 10**6} MB")
+        return line
+
+    def begin(self) -> int:
+        """Start a row; the number of its first line."""
+        self._row.clear()
+        self._size = 0
+        return self._number + 1
+
+    def told(self, error: csv.Error) -> str:
+        """What is wrong with the row: the reader's own words fit only what is wrong within one line."""
+        if len(self._row) > 1 or "end of data" in str(error):
+            return "a quote is not closed"
+        return f"not CSV: {error}"
+
+    def go_back(self) -> None:
+        """Give the row's lines after its first one again, where the file's budget allows that."""
+        rest = self._row[1:]
+        size = self._size - len(self._row[0]) if self._row else 0
+        if size <= self._budget:
+            self._budget -= size
+            self._again.extendleft(reversed(rest))
+            self._number -= len(rest)
+            del self._row[1:]
+
+    def lost(self) -> str:
+        """Which lines after its first one the failed row has taken with it, for its message."""
+        return f"; nothing is read up to line {self._number}" if len(self._row) > 1 else ""
 
 
 def _refuse_utf16(f: IO[bytes], path: Path) -> None:
@@ -112,7 +170,7 @@ def _parquet(path: Path, name: str, image: str) -> Iterator[Raw]:
             _need(image, file.schema_arrow, path)
             classes = _class_names(file.schema_arrow)
             yield from _batches(file.iter_batches(batch_size=_BATCH), classes, name, 0)
-    except (pa.ArrowException, OSError) as e:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as e:  # the last: names of columns
         raise _unreadable(path, "Parquet", e) from e
 
 
@@ -122,7 +180,7 @@ def arrow_rows(path: Path, name: str, start: int = 0) -> Iterator[Raw]:
         with pa.memory_map(str(path)) as f, pa.ipc.open_stream(f) as stream:
             _need("image", stream.schema, path)
             yield from _batches(_slices(stream), _class_names(stream.schema), name, start)
-    except (pa.ArrowException, OSError) as e:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as e:  # the last: names of columns
         raise _unreadable(path, "Arrow", e) from e
 
 
@@ -133,6 +191,9 @@ def _need(column: str, schema: pa.Schema, path: Path) -> None:
 
 def _slices(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
+        batch.validate(
+            full=True
+        )  # wrong offsets or lengths in a damaged file would be followed out of memory
         for at in range(0, batch.num_rows, _BATCH):
             yield batch.slice(at, _BATCH)
 
@@ -165,7 +226,7 @@ def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
             for column, feature in features.items()
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
         }
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return {}
 
 

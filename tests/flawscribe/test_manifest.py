@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,41 @@ def test_bad_csv_rows(tmp_path: Path) -> None:
     assert list(failures) == ["m.csv:4", "m.csv:5", "m.csv:6"]
     assert "comma" in failures["m.csv:4"].message
     assert [e.id for e in read_manifest(tmp_path / "m.csv") if isinstance(e, Sample)] == ["ok", "last"]
+
+
+@pytest.mark.parametrize("later", ["", 'x,x.png,"two, words"\n', 'x,x.png,"two\nlines"\n'])
+def test_a_quote_that_is_not_closed_costs_one_row(tmp_path: Path, later: str) -> None:
+    rows = "".join(f"r{i},{i}.png,\n" for i in range(50))
+    (tmp_path / "m.csv").write_text(f'id,image,prompt\nok,a.png,\nb,b.png,"a cat\n{rows}{later}')
+    failures = bad(tmp_path / "m.csv")
+    assert list(failures) == ["m.csv:3"]
+    assert failures["m.csv:3"].kind is FailureKind.BAD_ROW
+    assert failures["m.csv:3"].message == "m.csv:3: a quote is not closed"
+    read = [e.id for e in read_manifest(tmp_path / "m.csv") if isinstance(e, Sample)]
+    assert read == ["ok", *(f"r{i}" for i in range(50)), *(["x"] if later else [])]
+
+
+def test_quotes_that_are_never_closed_take_no_endless_time_and_name_what_they_cost(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("id,image\n" + '",x","\n' * 20_000)
+    failures = list(bad(tmp_path / "m.csv").items())
+    place, failure = failures[-1]
+    assert place == f"m.csv:{len(failures) + 1}"
+    assert failure.message == f"{place}: a quote is not closed; nothing is read up to line 20001"
+
+
+def test_a_damaged_saved_dataset_is_one_line(tmp_path: Path) -> None:
+    table = pa.table({"id": ["a", "b"], "image": ["a.png", "b.png"]})
+    with pa.ipc.new_stream(tmp_path / "data.arrow", table.schema) as stream:
+        stream.write_table(table)
+    (tmp_path / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
+    assert [s.id for s in samples(tmp_path)] == ["a", "b"]
+    content = (tmp_path / "data.arrow").read_bytes()
+    offsets = struct.pack("<3i", 0, 5, 10)
+    assert offsets in content
+    (tmp_path / "data.arrow").write_bytes(content.replace(offsets, struct.pack("<3i", 0, 5, 2**30)))
+    with pytest.raises(UserError, match="not a readable Arrow file") as caught:
+        list(read_manifest(tmp_path))
+    assert "\n" not in str(caught.value)
 
 
 def test_bad_parquet_rows_and_columns_that_json_does_not_have(tmp_path: Path) -> None:
