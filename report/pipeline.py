@@ -40,6 +40,7 @@ def run_pipeline(
     judge: str = "claims",
     base_url: str | None = None,
     judge_base_url: str | None = None,
+    judge_key_env: str = "OPENAI_API_KEY",
     protocol: str = "single",
     prompts: str | Path | None = None,
     replay: str | None = None,
@@ -60,7 +61,7 @@ def run_pipeline(
     check_redo(redo)
     say = tell or (lambda line: None)
     if judge != "claims":
-        _check_judge(judge, judge_base_url)
+        _check_judge(judge, judge_base_url, judge_key_env)
     counts: dict[str, Counts | None] = {}
     counts["describe"] = _describe(
         run, model, engine, base_url, protocol, prompts, replay, descriptions, "describe" in redo, say
@@ -68,17 +69,19 @@ def run_pipeline(
     say(_told("describe", counts["describe"]))
     counts["segment"] = _segment(run, masks, "segment" in redo)
     say(_told("segment", counts["segment"]))
-    counts["judge"] = judge_where_golden(run, judge, judge_base_url, prompts, "judge" in redo, say)
+    counts["judge"] = judge_where_golden(
+        run, judge, judge_base_url, prompts, "judge" in redo, say, judge_key_env
+    )
     metrics = _evaluate(run)
     report = write_report(run, GALLERY if gallery is None else gallery, metrics)
     return Outcome(metrics, report, counts)
 
 
-def _check_judge(judge: str, base_url: str | None) -> None:
+def _check_judge(judge: str, base_url: str | None, key_env: str) -> None:
     """SetupError before the first stage, not hours later, where the judge's key is not set."""
     from engines.registry import build, served_model
 
-    build("openai", served_model(judge), base_url=base_url)[0].close()
+    build("openai", served_model(judge), base_url=base_url, api_key_env=key_env)[0].close()
 
 
 def check_redo(redo: Collection[str]) -> None:
@@ -95,6 +98,7 @@ def judge_where_golden(
     prompts: str | Path | None = None,
     redo: bool = False,
     tell: Callable[[str], None] | None = None,
+    key_env: str = "OPENAI_API_KEY",
 ) -> Counts | None:
     """Judge the run's descriptions; None where no sample has a golden text to judge by."""
     say = tell or (lambda line: None)
@@ -103,7 +107,9 @@ def judge_where_golden(
         return None
     from judge.stage import judge_run
 
-    counts = judge_run(run, judge=judge, base_url=base_url, prompts=prompts, redo=redo, tell=tell)
+    counts = judge_run(
+        run, judge=judge, base_url=base_url, key_env=key_env, prompts=prompts, redo=redo, tell=tell
+    )
     say(_told("judge", counts))
     return counts
 

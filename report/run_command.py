@@ -44,6 +44,13 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up.
     help="claims (offline, not an LLM), or a served model's name.",
 )
 @click.option("--judge-base-url", help="An OpenAI-compatible server for the judge.")
+@click.option(
+    "--judge-key-env",
+    default="OPENAI_API_KEY",
+    show_default=True,
+    metavar="NAME",
+    help="Environment variable that holds the judge's key.",
+)
 @click.option("--replay", help="JSON lines of id and text for --engine replay.")
 @click.option(
     "--descriptions", help="JSONL, CSV or Parquet with descriptions made elsewhere: no model is asked."

@@ -9,10 +9,12 @@ from click.testing import CliRunner, Result
 from handmade import SIZE, box
 from PIL import Image
 
-from flawscribe.errors import UserError
+from flawscribe.errors import SetupError, UserError
+from flawscribe.records import Sample
 from flawscribe.runs import Run
 from report.command import report
 from report.join import join
+from report.pipeline import run_pipeline
 from report.run_command import run as run_verb
 
 
@@ -97,3 +99,17 @@ def test_report_of_a_run_without_stages(folder: Path) -> None:
     assert result.exit_code == 0
     assert "absent: the run holds no masks" in result.stdout
     assert "absent: the descriptions were not judged" in result.stdout
+
+
+def test_a_missing_judge_key_is_told_before_anything_is_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    run = Run.create(tmp_path / "new")
+    run.set_samples("m", [Sample(id="a", image=str(picture))])
+    with pytest.raises(SetupError, match="OPENAI_API_KEY"):
+        run_pipeline(run, judge="gpt-4o")
+    assert not run.has("describe")
