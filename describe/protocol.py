@@ -45,6 +45,8 @@ def interpret(answer: Answer | Fault) -> Description | Fault:
         return answer
     if answer.finish_reason == "length":
         return Fault(FailureKind.TRUNCATED, f"cut off after {answer.usage.completion_tokens} tokens")
+    if not isinstance(answer.text, str):  # an engine passed on what its server sent
+        return Fault(FailureKind.SERVER_ERROR, "a malformed answer: its text is no text")
     parsed = parse(answer.text)
     if isinstance(parsed, Fault):
         return parsed

@@ -42,6 +42,8 @@ def describe_run(
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"there is no protocol {protocol!r}.{did_you_mean(protocol, PROTOCOLS)}")
+    if not 0 <= temperature <= 2:  # NaN too is refused
+        raise UserError(f"--temperature must be from 0 to 2, not {temperature}")
     prompt = prompt_files.load(PROTOCOLS[protocol], prompts)
     chosen, _ = choose(engine, base_url) if engine != "auto" else (engine, "")
     ref = _model(model, chosen, base_url, replay)

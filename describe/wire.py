@@ -64,7 +64,11 @@ def parse(answer: str) -> Parsed | Fault:
         if _REFUSAL.match(answer):
             return Fault(FailureKind.REFUSED, _showing("the model declined", answer))
         return Fault(FailureKind.INVALID_JSON, _showing(f"not JSON ({one_line(e, 80)})", answer))
-    if error := best_match(_VALIDATOR.iter_errors(found)):
+    try:
+        error = best_match(_VALIDATOR.iter_errors(found))
+    except RecursionError:  # its message repeats the value, at whatever depth
+        return Fault(FailureKind.INVALID_ANSWER, _showing("nested too deeply", answer))
+    if error:
         where = f" at {error.json_path}" if error.path else ""
         return Fault(FailureKind.INVALID_ANSWER, _showing(f"{one_line(error.message, 120)}{where}", answer))
     defective, texts = found["Defective"], [text.strip() for text in found["Description"]]

@@ -9,16 +9,17 @@ from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import openai
-from openai.types.chat import ChatCompletion
 
-from engines.base import TOP, Answer, Fault, Request, Token
+from engines.base import TOP, Answer, Fault, Request
+from engines.openai_answers import MALFORMED, answer_of
 from engines.openai_faults import fault_of, is_content_fault
 from engines.registry import Options
 from flawscribe.errors import SetupError, UserError, one_line
 from flawscribe.images import ImageFailure, image_bytes
 from flawscribe.models import ModelRef
-from flawscribe.records import FailureKind, Usage
+from flawscribe.records import FailureKind
 
 WINDOW = 16
 FIRST_ATTEMPTS = 4
@@ -53,9 +54,11 @@ class OpenAIEngine:
                 base_url=options.base_url,
                 timeout=openai.Timeout(options.timeout, connect=min(options.timeout, CONNECT_TIMEOUT)),
                 max_retries=options.retries,
+                # A redirect would send images and texts to a host that nobody named or was told of.
+                http_client=openai.DefaultHttpxClient(follow_redirects=False),
             )
-        except (openai.OpenAIError, ValueError) as e:
-            raise SetupError(f"cannot set up a client for {options.base_url}: {one_line(e)}") from e
+        except (openai.OpenAIError, httpx.InvalidURL, ValueError) as e:
+            raise SetupError(f"cannot set up a client for the server: {one_line(e)}") from e
         self._url = _shown(str(self._client.base_url))
         self._ask_for: dict[str, Any] = {
             "limit": "max_tokens",
@@ -165,13 +168,11 @@ class OpenAIEngine:
             if learn and e.status_code in (400, 422):
                 raise
             return fault_of(e, self._told(e))
-        except (openai.OpenAIError, ValueError) as e:
+        except (openai.OpenAIError, *MALFORMED) as e:  # the SDK does not check what a server sends
+            self._reached = True
             return Fault(FailureKind.SERVER_ERROR, f"not a chat completion: {one_line(e)}")
         self._reached = True
-        try:
-            answer = _answer(completion)
-        except (AttributeError, TypeError, ValueError) as e:  # the SDK does not check what a server sends
-            answer = Fault(FailureKind.SERVER_ERROR, f"a malformed chat completion: {one_line(e)}")
+        answer = answer_of(completion)
         self._answered = self._answered or isinstance(answer, Answer)
         return answer
 
@@ -209,6 +210,12 @@ class OpenAIEngine:
 
     def _check_set_up(self, error: openai.APIStatusError) -> None:
         """Raise where no request can succeed: the key, the model's name, the account."""
+        if error.status_code in range(300, 400) and not self._answered:
+            target = one_line(_shown(error.response.headers.get("location", "another address")), 120)
+            raise SetupError(
+                f"{self._url} redirects to {target} ({error.status_code}), which is not followed: "
+                "give the right address as --base-url"
+            ) from None
         source = f"the key in ${self._options.api_key_env}"
         if self._key == _NO_KEY:
             source = f"a request without a key (${self._options.api_key_env} is not set)"
@@ -222,9 +229,9 @@ class OpenAIEngine:
     def _not_found(self) -> str:
         try:
             served = [
-                model.id for model in self._client.with_options(max_retries=0, timeout=10).models.list()
+                str(model.id) for model in self._client.with_options(max_retries=0, timeout=10).models.list()
             ]
-        except (openai.OpenAIError, ValueError, AttributeError, TypeError):
+        except (openai.OpenAIError, *MALFORMED):
             return f"{self._url} has no chat completions (404): --base-url usually ends in /v1"
         names = ", ".join(served[:20]) or "nothing"
         return f"{self._url} does not serve {self._model!r}: it serves {one_line(names)}"
@@ -251,21 +258,35 @@ class OpenAIEngine:
 
 
 _NO_KEY = "none"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def build(model: ModelRef, options: Options) -> OpenAIEngine:
     """The engine for the served model of that name."""
     if options.base_url is not None:
-        parts = urlsplit(options.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError(
-                f"--base-url must look like http://host:port/v1, not {_shown(options.base_url)!r}"
-            )
+        _check_url(options.base_url)
     return OpenAIEngine(model.served_name, options)
+
+
+def _check_url(url: str) -> None:
+    """Raise UserError for what is no address of a server."""
+    try:
+        parts = urlsplit(url)
+        good = url.isprintable() and " " not in url and parts.scheme in ("http", "https") and parts.hostname
+        good = good and parts.port != 0 and httpx.URL(url).host
+    except (httpx.InvalidURL, ValueError):  # half a bracket, a port that is no number
+        good = False
+    if not good:
+        raise UserError(f"--base-url must look like http://host:port/v1, not {_shown(url)!r}")
 
 
 def _key(options: Options) -> str:
     """The key from the environment; a server of one's own may need none."""
+    if not _NAME.fullmatch(options.api_key_env):  # perhaps the key itself: it must not be repeated
+        raise UserError(
+            "the key's environment variable must have a name like OPENAI_API_KEY (letters, digits, _): "
+            "give the variable's name, not the key"
+        )
     key = os.environ.get(options.api_key_env, "").strip()
     if not key:
         if options.base_url is None and not os.environ.get("OPENAI_BASE_URL"):
@@ -280,9 +301,14 @@ def _key(options: Options) -> str:
 
 def _shown(url: str) -> str:
     """The URL without user names, passwords and query, for messages and records."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}".rstrip("/") if host else one_line(url.partition("?")[0], 80)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # where it is no number, it may be a password with a slash
+    except ValueError:
+        parts = urlsplit("")
+    if host := parts.netloc.rpartition("@")[2]:
+        return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+    return "(not shown: it may hold a password)" if "@" in url else one_line(url.partition("?")[0], 80)
 
 
 def _take(done: "SimpleQueue[Any]", wait: bool) -> Any:
@@ -290,28 +316,3 @@ def _take(done: "SimpleQueue[Any]", wait: bool) -> Any:
         return done.get(block=wait)
     except Empty:
         return None
-
-
-def _answer(completion: Any) -> Answer | Fault:
-    """The first choice as an Answer; a refusal or an empty body as a Fault."""
-    if not isinstance(completion, ChatCompletion):
-        return Fault(FailureKind.SERVER_ERROR, f"not a chat completion: {one_line(completion, 80)!r}")
-    if not completion.choices:
-        return Fault(FailureKind.EMPTY_ANSWER, "the server's answer holds no choice")
-    choice = completion.choices[0]
-    if choice.finish_reason == "content_filter" or getattr(choice.message, "refusal", None):
-        told = getattr(choice.message, "refusal", None) or "stopped by the server's content filter"
-        return Fault(FailureKind.REFUSED, one_line(told))
-    tokens = None
-    if choice.logprobs is not None and choice.logprobs.content:
-        tokens = tuple(
-            Token(t.token, tuple((a.token, a.logprob) for a in t.top_logprobs or ()))
-            for t in choice.logprobs.content
-        )
-    usage = Usage()
-    if completion.usage is not None:
-        usage = Usage(
-            prompt_tokens=completion.usage.prompt_tokens or 0,
-            completion_tokens=completion.usage.completion_tokens or 0,
-        )
-    return Answer(choice.message.content or "", choice.finish_reason or "stop", tokens, usage)

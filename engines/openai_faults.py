@@ -25,7 +25,7 @@ def fault_of(error: openai.APIStatusError, told: str) -> Fault:
         return Fault(FailureKind.RATE_LIMIT, message)
     if error.status_code in (408, 504):
         return Fault(FailureKind.TIMEOUT, message)
-    if error.status_code >= 500 or error.status_code == 409:
+    if error.status_code >= 500 or error.status_code < 400 or error.status_code == 409:
         return Fault(FailureKind.SERVER_ERROR, message)
     if _OVERFLOW.search(said):
         return Fault(FailureKind.CONTEXT_OVERFLOW, message)

@@ -14,6 +14,7 @@ ENGINES = {
     "openai": "engines.openai_engine:build",
     "replay": "engines.replay:build",
 }
+LONGEST_TIMEOUT = 86_400  # seconds; sockets take no infinity
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ def build(
     options = Options(base_url, api_key_env, window, timeout, retries, replay)
     if window is not None and window < 1:
         raise UserError("the window of requests in flight must be at least 1")
+    if not 0 < timeout <= LONGEST_TIMEOUT:  # NaN too is refused
+        raise UserError(f"--timeout must be seconds above 0 and at most {LONGEST_TIMEOUT}, not {timeout}")
     module, attribute = ENGINES[chosen].split(":")
     engine: Engine = getattr(import_module(module), attribute)(model, options)
     return engine, reason

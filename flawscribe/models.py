@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from flawscribe.errors import SetupError, UserError, did_you_mean
+from flawscribe.errors import SetupError, UserError, did_you_mean, one_line
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w][\w./-]*)?")
 _CONTENT = (".safetensors", ".json", ".jinja", ".model", ".txt")
@@ -60,8 +60,12 @@ def resolve_model(name: str) -> ModelRef:
     if name in PACKAGED:
         path = _present(PACKAGED[name][0])
         return ModelRef(name, str(path), directory_digest(path), "packaged")
-    folder = Path(name).expanduser()
-    if name and folder.is_dir():
+    try:
+        folder = Path(name).expanduser()
+        is_folder = bool(name) and folder.is_dir()
+    except (OSError, RuntimeError, ValueError) as e:  # no such user after "~", a name too long for a path
+        raise UserError(f"no model {one_line(name, 80)!r}: {one_line(e, 120)}") from e
+    if is_folder:
         if not (folder / "config.json").is_file():
             raise UserError(f"{name} holds no model (it has no config.json)")
         return ModelRef(folder.resolve().name, str(folder.resolve()), directory_digest(folder), "directory")

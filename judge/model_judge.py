@@ -62,6 +62,8 @@ def _outcome(answer: Answer | Fault) -> Outcome:
     details = {"usage": answer.usage.model_dump()}
     if answer.finish_reason == "length":
         return Outcome(None, f"truncated: the answer was cut off at {MAX_TOKENS} tokens", details)
+    if not isinstance(answer.text, str):  # an engine passed on what its server sent
+        return Outcome(None, f"{FailureKind.SERVER_ERROR.value}: its text is no text", details)
     found = parse(answer.text)
     if isinstance(found, str):
         return Outcome(None, found, details)

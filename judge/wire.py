@@ -34,7 +34,11 @@ def parse(answer: str) -> Score | str:
         found = json.loads(answer, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         return f"invalid JSON: {one_line(answer, _SHOWN)}"
-    if error := best_match(_VALIDATOR.iter_errors(found)):
+    try:
+        error = best_match(_VALIDATOR.iter_errors(found))
+    except RecursionError:  # its message repeats the value, at whatever depth
+        return f"not one score of 0, 1 or 2 (nested too deeply): {one_line(answer, _SHOWN)}"
+    if error:
         return f"not one score of 0, 1 or 2 ({one_line(error.message, _SHOWN)}): {one_line(answer, _SHOWN)}"
     score = found["Score"][0]
     if type(score) is not int:  # JSON schema takes 1.0 for an integer

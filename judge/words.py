@@ -66,7 +66,9 @@ def _without_e(word: str) -> str:
 
 def plain(text: str) -> str:
     """`text` in one form: letters folded, quotes and dashes plain, at most `MAX_CHARACTERS`."""
-    text = unicodedata.normalize("NFKC", text[:MAX_CHARACTERS])
+    text = unicodedata.normalize("NFKC", text[:MAX_CHARACTERS])[:MAX_CHARACTERS]
+    # One blank a run: the patterns below and in `_SENTENCE` take quadratic time on long runs.
+    text = re.sub(r"\s+", lambda run: "\n" if "\n" in run[0] else " ", text)
     text = re.sub(r"[‘’]", "'", text)
     return re.sub(r"\s*[–—]\s*|\s-+\s", "; ", text)
 
