@@ -7,8 +7,9 @@ import os
 import stat
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
@@ -70,7 +71,8 @@ def picture_suffix(content: bytes) -> str:
 
 def is_url(path: str) -> bool:
     """Whether an image is given as an address rather than a path."""
-    return urlsplit(path).scheme.lower() in ("http", "https", "ftp", "s3", "gs", "data", "file")
+    scheme, colon, _ = path.partition(":")
+    return bool(colon) and scheme.strip().lower() in ("http", "https", "ftp", "s3", "gs", "data", "file")
 
 
 def read_bytes(path: str) -> bytes:
@@ -101,12 +103,26 @@ def read_bytes(path: str) -> bytes:
     return data
 
 
+@contextmanager
+def _decoding(path: str) -> Iterator[None]:
+    """Whatever Pillow raises on hostile bytes, at any step, as ImageFailure."""
+    try:
+        yield
+    except ImageFailure:
+        raise
+    except Image.DecompressionBombError as e:
+        raise ImageFailure(FailureKind.IMAGE_TOO_LARGE, f"{path}: too many pixels") from e
+    except Exception as e:  # its decoders raise whatever they like, AssertionError and TypeError included
+        why = " ".join(str(e).split())[:120] or type(e).__name__
+        raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: cannot be decoded ({why})") from e
+
+
 def _open(data: bytes, path: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=formats())
     except Image.DecompressionBombError as e:
         raise ImageFailure(FailureKind.IMAGE_TOO_LARGE, f"{path}: too many pixels") from e
-    except Exception as e:  # Pillow's decoders raise whatever they like on hostile bytes
+    except Exception as e:  # as in _decoding, but Pillow's words for it name a buffer, not the file
         raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: not a picture that can be opened") from e
     _bound(image, path)
     return image
@@ -124,13 +140,8 @@ def _bound(image: Image.Image, path: str) -> None:
 def _decoded(data: bytes, path: str) -> Image.Image:
     """The picture with its pixels decoded, as they are in the file."""
     image = _open(data, path)
-    try:
+    with _decoding(path):
         image.load()
-    except Image.DecompressionBombError as e:
-        raise ImageFailure(FailureKind.IMAGE_TOO_LARGE, f"{path}: too many pixels") from e
-    except Exception as e:  # as in _open: a truncated or malformed file
-        why = " ".join(str(e).split())[:120] or type(e).__name__
-        raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: cannot be decoded ({why})") from e
     _bound(image, path)  # containers such as ICO learn their size only now
     return image
 
@@ -139,7 +150,7 @@ def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 (upright) where there is none or the EXIF block is damaged."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # as in _open; the pixels are good without it
+    except Exception:  # as in _decoding; the pixels are good without it
         return 1
     return value if value in _TURNS else 1
 
@@ -152,7 +163,7 @@ def _upright(image: Image.Image) -> Image.Image:
 def _rgb(image: Image.Image) -> Image.Image:
     """8-bit RGB: alpha on white, deeper greys scaled from [0, top], where top is 1, 255, 65535 or their own maximum."""
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.nan_to_num(np.asarray(image).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        values = _finite(image).astype(np.float64)
         highest = max(1.0, float(values.max()))
         top = next((t for t in (1.0, 255.0, 65535.0) if highest <= t), highest)
         if image.mode.startswith("I"):
@@ -164,18 +175,20 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def _finite(image: Image.Image) -> np.ndarray:
+    """The values of a one-channel picture, 0 where a float is none; before any cast, which would warn of those."""
+    return np.nan_to_num(np.asarray(image), nan=0.0, posinf=0.0, neginf=0.0)
+
+
 def load_image(path: str) -> Image.Image:
     """The picture as 8-bit RGB: EXIF orientation applied, alpha on white, the first frame of an animation.
 
     Raises ImageFailure for anything else than a regular file of at most 100 MB that Pillow decodes to at
     most 64 million pixels.
     """
-    return _rgb(_upright(_decoded(read_bytes(path), path)))
-
-
-def frames(path: str) -> int:
-    """How many frames the picture has (1 for a still one); only the first is ever looked at."""
-    return getattr(_open(read_bytes(path), path), "n_frames", 1)
+    image = _decoded(read_bytes(path), path)
+    with _decoding(path):
+        return _rgb(_upright(image))
 
 
 def image_bytes(path: str) -> tuple[bytes, str]:
@@ -187,17 +200,19 @@ def image_bytes(path: str) -> tuple[bytes, str]:
     """
     data = read_bytes(path)
     image = _decoded(data, path)
-    plain = (
-        image.mode in ("RGB", "L")
-        and not image.has_transparency_data
-        and getattr(image, "n_frames", 1) == 1
-        and _orientation(image) == 1
-    )
-    if plain and image.format in _VERBATIM:
-        return data, _VERBATIM[image.format]
-    buffer = io.BytesIO()
-    _rgb(_upright(image)).save(buffer, "PNG")
-    return buffer.getvalue(), "image/png"
+    with _decoding(path):
+        plain = (
+            image.format in _VERBATIM
+            and image.mode in ("RGB", "L")
+            and not image.has_transparency_data
+            and getattr(image, "n_frames", 1) == 1
+            and _orientation(image) == 1
+        )
+        if plain:
+            return data, _VERBATIM[str(image.format)]
+        buffer = io.BytesIO()
+        _rgb(_upright(image)).save(buffer, "PNG")
+        return buffer.getvalue(), "image/png"
 
 
 def load_mask(path: str, size: tuple[int, int]) -> np.ndarray:
@@ -208,15 +223,20 @@ def load_mask(path: str, size: tuple[int, int]) -> np.ndarray:
     """
     try:
         image = _decoded(read_bytes(path), path)
+        threshold = 127 if image.format in ("JPEG", "MPO") else 0
+        with _decoding(path):
+            image = _upright(image)
+            if image.size != tuple(size):
+                told = f"{image.size[0]} x {image.size[1]} pixels, but its image has {size[0]} x {size[1]}"
+                raise ImageFailure(FailureKind.BAD_MASK, f"{path}: the mask has {told}")
+            return _nonzero(image, threshold)
     except ImageFailure as e:
         raise ImageFailure(FailureKind.BAD_MASK, str(e)) from e
-    threshold = 127 if image.format in ("JPEG", "MPO") else 0
-    image = _upright(image)
-    if image.size != tuple(size):
-        told = f"{image.size[0]} x {image.size[1]} pixels, but its image has {size[0]} x {size[1]}"
-        raise ImageFailure(FailureKind.BAD_MASK, f"{path}: the mask has {told}")
+
+
+def _nonzero(image: Image.Image, threshold: int) -> np.ndarray:
     if image.mode in ("P", "1", "F") or image.mode.startswith("I"):
-        return np.asarray(image) != 0  # a palette mask's zero is its background, whatever its colour
+        return _finite(image) != 0  # a palette mask's zero is its background, whatever its colour
     if image.has_transparency_data:
         values = np.asarray(image.convert("RGBA"))
         return (values[..., :3].max(-1) > 0) & (values[..., 3] > 0)

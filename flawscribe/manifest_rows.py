@@ -6,6 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
@@ -53,7 +54,7 @@ def _sample(raw: dict[str, Any], source: Source) -> Sample:
     row = {name: value for name, value in raw.items() if not _absent(value)}
     if isinstance(row.get("golden"), dict):
         raise BadRow(f"golden is not nested: its fields ({', '.join(GOLDEN)}) are columns of their own")
-    meta = {name: _plain(value) for name, value in row.items() if name not in FIELDS}
+    meta = _plain({name: value for name, value in row.items() if name not in FIELDS})
     for name, value in meta.items():
         _check(name, name)
         _check(value, name)
@@ -73,12 +74,23 @@ def _sample(raw: dict[str, Any], source: Source) -> Sample:
     )
 
 
-def _plain(value: Any) -> Any:
-    """Dates and times, which Parquet has and JSON has not, as ISO 8601 text."""
-    return value.isoformat() if isinstance(value, date | time) else value
+def _plain(value: Any, depth: int = 0) -> Any:
+    """What Parquet has and JSON has not: dates and times as ISO 8601 text, decimals as floats, bytes left out."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    if depth <= MAX_DEPTH and isinstance(value, dict):
+        return {k: _plain(v, depth + 1) for k, v in value.items() if not isinstance(v, bytes)}
+    if depth <= MAX_DEPTH and isinstance(value, list | tuple):
+        return [_plain(v, depth + 1) for v in value if not isinstance(v, bytes)]
+    return value
 
 
 def _absent(value: Any) -> bool:
+    """None, an empty text, or NaN: pandas' "missing" in Parquet (JSON lines that say NaN are refused earlier)."""
+    if isinstance(value, float):
+        return math.isnan(value)
     return value is None or (isinstance(value, str) and not value.strip())
 
 
@@ -157,7 +169,7 @@ def _boolean(row: dict[str, Any]) -> bool | None:
 
 def _quality(row: dict[str, Any]) -> float | None:
     value = row.get("quality")
-    if isinstance(value, str):
+    if isinstance(value, str | Decimal):
         try:
             value = float(value)
         except ValueError:

@@ -95,7 +95,7 @@ def test_transparency_is_white(tmp_path: Path, mode: str) -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
 def test_deep_grey_is_scaled_not_clipped(tmp_path: Path, dtype: type) -> None:
-    values = np.array([[0, 16384, 32768, 65535]], dtype=dtype)
+    values: np.ndarray = np.array([[0, 16384, 32768, 65535]], dtype=dtype)
     if dtype is np.float32:
         values = values / 65535
     Image.fromarray(values).save(tmp_path / ("a.png" if dtype is np.uint16 else "a.tif"))
@@ -238,6 +238,45 @@ def test_plain_pictures_are_sent_byte_for_byte(tmp_path: Path) -> None:
         assert image_bytes(str(tmp_path / name)) == ((tmp_path / name).read_bytes(), mime)
     scene().save(tmp_path / "a.bmp")
     assert image_bytes(str(tmp_path / "a.bmp"))[1] == "image/png"
+
+
+def test_an_icon_that_lost_its_palette_is_a_failure_at_every_door(tmp_path: Path) -> None:
+    picture = io.BytesIO()
+    Image.new("P", (128, 128)).save(picture, "PNG")
+    icon = b"ic07" + struct.pack(">I", 8 + len(picture.getvalue())) + picture.getvalue()
+    (tmp_path / "a.icns").write_bytes(b"icns" + struct.pack(">I", 8 + len(icon)) + icon)
+    for opened in (load_image, image_bytes):
+        with pytest.raises(ImageFailure, match=r"a\.icns: cannot be decoded") as caught:
+            opened(str(tmp_path / "a.icns"))
+        assert caught.value.kind is FailureKind.BROKEN_IMAGE
+
+
+def test_a_broken_second_frame_leaves_the_first(tmp_path: Path) -> None:
+    scene().save(tmp_path / "a.tif", save_all=True, append_images=[scene()])
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    with Image.open(tmp_path / "a.tif") as image:
+        image.seek(1)
+        second = image.tell() and image._frame_pos[1]  # type: ignore[attr-defined]
+    content[second + 2 : second + 4] = b"\xfe\xca"  # its first tag, the width, is now none that is known
+    (tmp_path / "a.tif").write_bytes(content)
+    assert colors(load_image(str(tmp_path / "a.tif"))) == ("r", "b")
+    sent, kind = image_bytes(str(tmp_path / "a.tif"))
+    assert kind == "image/png"
+    assert colors(Image.open(io.BytesIO(sent))) == ("r", "b")
+
+
+def test_values_that_are_no_numbers_are_black_and_silent(tmp_path: Path) -> None:
+    values = np.ones((20, 40), np.float32)
+    values[0, :3] = np.inf, -np.inf, np.nan
+    values.view(np.uint32)[0, 3] = 0x7F800001  # the NaN that warns when it is cast
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        image = np.asarray(load_image(str(tmp_path / "a.tif")))
+        mask = load_mask(str(tmp_path / "a.tif"), (40, 20))
+    assert not image[0, :4].any()
+    assert (image[0, 4:] == 255).all()
+    assert np.array_equal(mask, image[..., 0] > 0)
 
 
 MASK = np.zeros((20, 40), dtype=bool)

@@ -1,9 +1,12 @@
 """Manifests as files: JSONL, CSV and Parquet, row by row."""
 
 import json
+import math
 import os
 import struct
 import tracemalloc
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +143,13 @@ def test_absolute_paths_parent_paths_and_urls_are_taken_as_meant(tmp_path: Path)
         {"id": "a", "image": "/data/a.png"},
         {"id": "b", "image": "../pictures/b.png"},
         {"id": "c", "image": "https://example.org/c.png"},
+        {"id": "d", "image": "//[x/d.png"},
+        {"id": "e", "image": "http://["},
+        {"id": "f", "image": "data/f.png"},
     )
     images = [s.image for s in samples(path)]
-    assert images == ["/data/a.png", str(tmp_path / "pictures/b.png"), "https://example.org/c.png"]
+    assert images[:3] == ["/data/a.png", str(tmp_path / "pictures/b.png"), "https://example.org/c.png"]
+    assert images[3:] == ["//[x/d.png", "http://[", str(tmp_path / "sub/data/f.png")]
 
 
 BAD = {
@@ -244,12 +251,41 @@ def test_a_damaged_saved_dataset_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_bad_parquet_rows_and_columns_that_json_does_not_have(tmp_path: Path) -> None:
-    table = pa.table({"id": ["a", None, "c"], "image": ["a.png"] * 3, "taken": [None, None, b"\0"]})
+def test_deep_state_and_column_names_that_are_no_text_are_one_line(tmp_path: Path) -> None:
+    schema = pa.schema({"id": pa.string(), "image": pa.string(), "xyzzy": pa.int64()})
+    pq.write_table(schema.empty_table(), tmp_path / "m.parquet", store_schema=False)
+    content = (tmp_path / "m.parquet").read_bytes().replace(b"xyzzy", b"xy\xffzy")
+    (tmp_path / "m.parquet").write_bytes(content)
+    with pytest.raises(UserError, match=r"m\.parquet is not a readable Parquet file"):
+        list(read_manifest(tmp_path / "m.parquet"))
+    (tmp_path / "state.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"cannot read .*state\.json"):
+        list(read_manifest(tmp_path))
+
+
+def test_bad_parquet_rows(tmp_path: Path) -> None:
+    table = pa.table({"id": ["a", None, "c"], "image": ["a.png"] * 3, "x": [None, None, "\0"]})
     pq.write_table(table, tmp_path / "m.parquet")
-    failures = bad(tmp_path / "m.parquet")
-    assert list(failures) == ["m.parquet:2", "m.parquet:3"]
-    assert "bytes" in failures["m.parquet:3"].message
+    assert list(bad(tmp_path / "m.parquet")) == ["m.parquet:2", "m.parquet:3"]
+
+
+def test_parquet_columns_that_json_does_not_have(tmp_path: Path) -> None:
+    rows = {
+        "id": ["a", "b"],
+        "image": ["a.png", "b.png"],
+        "defective": [True, False],
+        "quality": [2.5, math.nan],
+        "score": [math.nan, 0.5],
+        "price": [Decimal("1.25"), None],
+        "taken": [datetime(2024, 1, 2, 3, 4), None],
+        "raw": [b"\0", None],
+        "thumbnail": [{"bytes": b"\x89", "path": "t.png"}, None],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "m.parquet")
+    first, second = samples(tmp_path / "m.parquet")
+    assert first.meta == {"price": 1.25, "taken": "2024-01-02T03:04:00", "thumbnail": {"path": "t.png"}}
+    assert second.meta == {"score": 0.5}
+    assert [s.golden and s.golden.quality for s in (first, second)] == [2.5, None]
 
 
 def test_a_repeated_id_is_a_failure_and_no_row_gets_lost_behind_it(tmp_path: Path) -> None:
