@@ -55,15 +55,21 @@ class TransformersEngine:
                     path, dtype=self._dtype, use_safetensors=True, **common
                 )
                 self._model = model.to(self._device).eval()
-            except (OSError, ValueError, ImportError, KeyError, RuntimeError, AttributeError) as e:
-                raise SetupError(f"cannot load the model {path}: {one_line(e)}") from e
-        self._tokenizer = self._processor.tokenizer
-        self._tokenizer.padding_side = "left"
-        if self._tokenizer.pad_token_id is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
-        text = self._model.config.get_text_config()
-        self._context: int | None = getattr(text, "max_position_embeddings", None)
-        self._ends = _end_ids(self._model.generation_config.eos_token_id, self._tokenizer.eos_token_id)
+                self._tokenizer = self._processor.tokenizer
+                self._tokenizer.padding_side = "left"
+                if self._tokenizer.pad_token_id is None:
+                    self._tokenizer.pad_token = self._tokenizer.eos_token
+                text = self._model.config.get_text_config()
+                self._context: int | None = getattr(text, "max_position_embeddings", None)
+                self._ends = _end_ids(
+                    self._model.generation_config.eos_token_id, self._tokenizer.eos_token_id
+                )
+            except Exception as e:  # a damaged or foreign checkpoint fails in any class of many libraries
+                raise SetupError(f"cannot load the model {path}: {_told(e)}") from e
+            try:
+                self._chat(Request(id="", system="Rules.", user="Look.", image=path))
+            except Exception as e:  # a chat template is a program: it can fail in any way
+                raise SetupError(f"the chat template of {path} fails: {_told(e)}") from e
         self._compiled: tuple[str, xgrammar.CompiledGrammar] | None = None
         self._piece = functools.lru_cache(maxsize=65536)(lambda i: self._tokenizer.decode([i]))
 
@@ -79,6 +85,8 @@ class TransformersEngine:
                 except ImageFailure as e:
                     failure = e.failure("engine")
                     outcomes[i] = Fault(failure.kind, failure.message)
+                except Exception as e:  # the chat template, a program of the model's, on this row's text
+                    outcomes[i] = Fault(FailureKind.BAD_REQUEST, f"the chat template fails: {_told(e)}")
             for group in _groups(chunk, inputs):
                 found = self._try([chunk[i] for i in group], [inputs[i] for i in group])
                 outcomes.update(zip(group, found, strict=True))
@@ -242,6 +250,10 @@ def build(model: ModelRef, options: Options) -> TransformersEngine:
     """The engine with `model` loaded."""
     revision = model.revision if model.kind == "hub" else None
     return TransformersEngine(model.path, revision, options.window)
+
+
+def _told(error: Exception) -> str:
+    return one_line(f"{type(error).__name__}: {error}")
 
 
 def _groups(chunk: list[Request], inputs: dict[int, Any]) -> list[list[int]]:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,37 @@ def test_requests_are_pulled_a_batch_at_a_time(engine: TransformersEngine, pictu
     stream = engine.stream(source)
     next(stream)
     assert next(source).id == str(BATCH)
+
+
+def _truncated(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+
+def _empty(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"")
+
+
+def _wrong_types(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["hidden_size"] = "many"
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def _dividing(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ 1 / 0 }}")
+
+
+def _escaping(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ ''.__class__.__mro__ }}")
+
+
+@pytest.mark.parametrize("damage", [_truncated, _empty, _wrong_types, _dividing, _escaping])
+def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    damage(tiny_checkpoint(tmp_path))
+    with pytest.raises(SetupError, match=r"cannot load the model|chat template") as error:
+        TransformersEngine(str(tmp_path), None)
+    assert "\n" not in str(error.value)
 
 
 def test_a_folder_without_a_model_is_one_line(tmp_path: Path) -> None:
