@@ -52,6 +52,17 @@ def test_an_unknown_engine_is_named_with_its_like(pictures: Path, tmp_path: Path
     assert "Did you mean 'openai'" in str(result.exception)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--temperature", "nan"), ("--timeout", "nan"), ("--timeout", "inf"), ("--model", "~nosuch/x")],
+)
+def test_values_that_cannot_be_are_one_line(pictures: Path, tmp_path: Path, option: str, value: str) -> None:
+    server = [] if option == "--model" else ["--base-url", "http://127.0.0.1:9/v1"]
+    result = call(pictures, "-o", tmp_path / "run", *server, option, value)
+    assert type(result.exception) is UserError
+    assert "\n" not in str(result.exception)
+
+
 def test_help_shows_examples() -> None:
     result = call("--help")
     assert result.exit_code == 0

@@ -31,6 +31,12 @@ def test_valid(answer: str, expected: Parsed) -> None:
     assert parse(answer) == expected
 
 
+@pytest.mark.parametrize("depth", range(100, 1000, 20))
+def test_deep_nesting_is_an_invalid_answer(depth: int) -> None:
+    fault = parse('{"a":' * depth + "1" + "}" * depth)
+    assert isinstance(fault, Fault) and fault.kind in ("invalid_json", "invalid_answer")
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
@@ -77,6 +83,11 @@ def test_invalid(answer: str, kind: str) -> None:
 def test_an_answer_that_was_cut_off_is_truncated_even_if_it_reads_well() -> None:
     fault = interpret(Answer(TRUE, "length"))
     assert isinstance(fault, Fault) and fault.kind == FailureKind.TRUNCATED
+
+
+def test_a_text_that_is_none_is_a_fault() -> None:
+    fault = interpret(Answer(["a"]))  # type: ignore[arg-type]
+    assert isinstance(fault, Fault) and fault.kind == FailureKind.SERVER_ERROR
 
 
 def test_a_description_carries_what_was_taken_off() -> None:

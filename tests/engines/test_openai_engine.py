@@ -68,7 +68,14 @@ def test_the_server_is_asked_again_when_it_is_busy_or_broken() -> None:
         assert len(server.bodies) == 5
 
 
-FAULTS = [
+def with_message(content: Any) -> dict[str, Any]:
+    """A chat completion with any JSON value as its message's content."""
+    found = completion()
+    found["choices"][0]["message"]["content"] = content
+    return found
+
+
+FAULTS: list[tuple[tuple[Any, ...], FailureKind]] = [
     ((429, error("slow down"), {"retry-after-ms": "1"}), FailureKind.RATE_LIMIT),
     ((500, error("boom"), {"retry-after-ms": "1"}), FailureKind.SERVER_ERROR),
     ((400, error("This model's maximum context length is 1024 tokens")), FailureKind.CONTEXT_OVERFLOW),
@@ -81,6 +88,13 @@ FAULTS = [
     ((200, {**completion(), "choices": []}), FailureKind.EMPTY_ANSWER),
     ((200, {"choices": [{"message": 5}]}), FailureKind.SERVER_ERROR),
     ((200, [1]), FailureKind.SERVER_ERROR),
+    ((200, with_message(5)), FailureKind.SERVER_ERROR),
+    ((200, with_message({"text": "a"})), FailureKind.SERVER_ERROR),
+    ((200, with_message([{"type": "text", "text": 5}])), FailureKind.SERVER_ERROR),
+    ((200, {**completion(), "choices": {"a": 1}}), FailureKind.SERVER_ERROR),
+    ((200, {**completion(), "choices": [5]}), FailureKind.SERVER_ERROR),
+    ((200, b'{"choices":' * 5000 + b"1" + b"}" * 5000), FailureKind.SERVER_ERROR),
+    ((302, {}, {"Location": "http://127.0.0.1:1/"}), FailureKind.SERVER_ERROR),
     ((200, b"<html>hello</html>"), FailureKind.SERVER_ERROR),
 ]
 
@@ -98,6 +112,69 @@ def test_a_failing_request_is_one_typed_fault_and_the_rest_goes_on(
     assert isinstance(second, Fault)
     assert second.kind == kind
     assert "\n" not in second.message and KEY not in second.message
+
+
+def test_the_texts_of_parts_are_joined() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "thinking", "text": "x"}, {"type": "text", "text": "b"}]
+    with serving(lambda body, n: (200, with_message(parts))) as server:
+        (answer,) = ask(server.url)
+    assert isinstance(answer, Answer) and answer.text == "ab"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("token", None), ("token", 5), ("logprob", None), ("logprob", "much"), ("logprob", -(10**400))],
+)
+def test_malformed_probabilities_are_dropped_and_the_answer_is_kept(field: str, value: Any) -> None:
+    found = completion()
+    found["choices"][0]["logprobs"]["content"][1]["top_logprobs"][0][field] = value
+    with serving(lambda body, n: (200, found)) as server:
+        (answer,) = ask(server.url)
+    assert isinstance(answer, Answer) and answer.text == GOOD and answer.tokens is None
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with serving(lambda body, n: (200, completion())) as other:
+        away = {"Location": f"{other.url}/chat/completions"}
+        with (
+            serving(lambda body, n: (307, {}, away)) as server,
+            pytest.raises(SetupError, match=f"redirects to {other.url}") as raised,
+        ):
+            ask(server.url)
+        assert not other.bodies
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://[/v1",
+        "http://h:abc/v1",
+        "http://h\n/v1",
+        "http://h/v1\x1b[0m",
+        "http://a b/",
+        "http://u:p@[",
+    ],
+)
+def test_an_address_that_is_none_is_one_line(url: str) -> None:
+    with pytest.raises(UserError, match="must look like http://host") as raised:
+        build("openai", served_model("m"), base_url=url)
+    assert type(raised.value) is UserError
+    assert str(raised.value).isprintable() and "u:p" not in str(raised.value)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan")])
+def test_a_timeout_is_a_number_of_seconds(timeout: float) -> None:
+    with pytest.raises(UserError, match="--timeout"):
+        build("openai", served_model("m"), base_url="http://localhost/v1", timeout=timeout)
+
+
+@pytest.mark.parametrize("name", ["sk-secret-456", "", "A B"])
+def test_a_key_in_place_of_its_variables_name_is_not_repeated(name: str) -> None:
+    with pytest.raises(UserError, match="not the key") as raised:
+        build("openai", served_model("m"), base_url="http://localhost/v1", api_key_env=name)
+    assert "456" not in str(raised.value)
 
 
 def test_a_fault_on_the_very_first_request_is_a_fault_too() -> None:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sklearn.metrics import cohen_kappa_score
 from flawscribe.records import Criterion
 from judge.claims import score
 from judge.splitting import MAX_CLAIMS, severity, split
+from judge.words import sentences
 from scenes.subjects import KINDS
 from scenes.words import descriptions
 
@@ -242,3 +244,9 @@ def test_agreement_with_assigned_scores_on_paraphrases(criterion: Criterion) -> 
     rows = PAIRS
     found = [score(row["description"], row["reference"], criterion)[0] for row in rows]
     assert cohen_kappa_score([row[criterion] for row in rows], found, weights="quadratic") >= 0.75
+
+
+def test_long_blanks_take_no_time() -> None:
+    start = time.perf_counter()
+    assert len(sentences("One hand" + " " * 19_000 + "; two\n \n feet")) == 3
+    assert time.perf_counter() - start < 0.5

@@ -43,6 +43,7 @@ def test_valid_answers(answer: str, score: int) -> None:
         '{"Score": [2]} {"Score": [2]}',
         '```json\n{"Score": [2]}\n```',
         "[" * 100_000,
+        *('{"a":' * depth + "1" + "}" * depth for depth in range(800, 1000, 20)),
         '{"Score": [' + "9" * 10_000 + "]}",
     ],
 )
