@@ -9,7 +9,6 @@ from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import openai
 
 from engines.base import TOP, Answer, Fault, Request
@@ -57,7 +56,7 @@ class OpenAIEngine:
                 # A redirect would send images and texts to a host that nobody named or was told of.
                 http_client=openai.DefaultHttpxClient(follow_redirects=False),
             )
-        except (openai.OpenAIError, httpx.InvalidURL, ValueError) as e:
+        except Exception as e:  # the SDK's HTTP library, whichever it is, has errors of its own
             raise SetupError(f"cannot set up a client for the server: {one_line(e)}") from e
         self._url = _shown(str(self._client.base_url))
         self._ask_for: dict[str, Any] = {
@@ -264,20 +263,22 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def build(model: ModelRef, options: Options) -> OpenAIEngine:
     """The engine for the served model of that name."""
     if options.base_url is not None:
-        _check_url(options.base_url)
+        _check_url(options.base_url, "--base-url")
+    elif set_for_all := os.environ.get("OPENAI_BASE_URL", "").strip():
+        _check_url(set_for_all, "$OPENAI_BASE_URL")
     return OpenAIEngine(model.served_name, options)
 
 
-def _check_url(url: str) -> None:
-    """Raise UserError for what is no address of a server."""
+def _check_url(url: str, given: str) -> None:
+    """Raise UserError for what is no address of a server; `given` says where it was given."""
     try:
         parts = urlsplit(url)
-        good = url.isprintable() and " " not in url and parts.scheme in ("http", "https") and parts.hostname
-        good = good and parts.port != 0 and httpx.URL(url).host
-    except (httpx.InvalidURL, ValueError):  # half a bracket, a port that is no number
+        good = url.isprintable() and " " not in url and parts.scheme in ("http", "https")
+        good = good and bool((parts.hostname or "").encode("idna")) and parts.port != 0
+    except ValueError:  # half a bracket, a port that is no number, a host that no name server takes
         good = False
     if not good:
-        raise UserError(f"--base-url must look like http://host:port/v1, not {_shown(url)!r}")
+        raise UserError(f"{given} must look like http://host:port/v1, not {_shown(url)!r}")
 
 
 def _key(options: Options) -> str:

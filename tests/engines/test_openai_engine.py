@@ -155,6 +155,7 @@ def test_a_redirect_is_not_followed() -> None:
         "http://h/v1\x1b[0m",
         "http://a b/",
         "http://u:p@[",
+        "http://a..b/v1",
     ],
 )
 def test_an_address_that_is_none_is_one_line(url: str) -> None:
@@ -162,6 +163,12 @@ def test_an_address_that_is_none_is_one_line(url: str) -> None:
         build("openai", served_model("m"), base_url=url)
     assert type(raised.value) is UserError
     assert str(raised.value).isprintable() and "u:p" not in str(raised.value)
+
+
+def test_so_is_one_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://h:abc/v1")
+    with pytest.raises(UserError, match="OPENAI_BASE_URL must look like"):
+        build("openai", served_model("m"))
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan")])
