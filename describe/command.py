@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from describe.options import describing
+
 if TYPE_CHECKING:
     from flawscribe.records import Row
     from flawscribe.runs import Run
@@ -31,39 +33,7 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up.
 @click.command(epilog=EPILOG)
 @click.argument("input")
 @click.option("-o", "--out", help="The run directory to make or go on with.")
-@click.option(
-    "--model",
-    default="nano",
-    show_default=True,
-    help="A packaged model, a directory, a hub name, or a served name.",
-)
-@click.option(
-    "--engine", default="auto", show_default=True, help="auto, transformers, vllm, openai or replay."
-)
-@click.option("--base-url", help="An OpenAI-compatible server, such as http://localhost:8000/v1.")
-@click.option(
-    "--protocol", default="single", show_default=True, help="single, or conservative: fewer false alarms."
-)
-@click.option("--prompts", help="A folder whose describe.yaml or describe_conservative.yaml replaces ours.")
-@click.option("--max-tokens", default=512, show_default=True, type=click.IntRange(1), help="Longest answer.")
-@click.option(
-    "--temperature", default=0.0, show_default=True, type=click.FloatRange(0, 2), help="0 is greedy."
-)
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Matters above temperature 0."
-)
-@click.option("--window", type=click.IntRange(1), help="Requests in flight (default: the engine's own).")
-@click.option(
-    "--timeout",
-    default=120.0,
-    show_default=True,
-    type=click.FloatRange(min=0.1),
-    help="Seconds for one request to a server.",
-)
-@click.option("--replay", help="JSON lines of id and text for --engine replay.")
-@click.option(
-    "--descriptions", help="JSONL, CSV or Parquet with descriptions made elsewhere: no model is asked."
-)
+@describing
 @click.option("--redo", is_flag=True, help="Forget this stage's rows and start again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def describe(

@@ -35,25 +35,22 @@ class Outcome:
 def run_pipeline(
     run: Run,
     *,
-    model: str = "nano",
-    engine: str = "auto",
     judge: str = "claims",
-    base_url: str | None = None,
     judge_base_url: str | None = None,
     judge_key_env: str = "OPENAI_API_KEY",
-    protocol: str = "single",
     prompts: str | Path | None = None,
-    replay: str | None = None,
     descriptions: str | Path | None = None,
     masks: str | Path | None = None,
     redo: Collection[str] = (),
     gallery: int | None = None,
     tell: Callable[[str], None] | None = None,
+    **describing: Any,
 ) -> Outcome:
     """Describe, segment, judge (where there is golden text to judge by), evaluate and report.
 
     Each stage does only what the run still lacks; `redo` names stages to start again. With
     `descriptions` or `masks` that stage is filled from the user's own answers and no model is asked.
+    `describing` is for `describe_run`: model, engine, base_url, protocol, max_tokens and so on.
     `tell` gets one line a stage. UserError and SetupError come from the stages as they are.
     """
     from report.html import GALLERY, write_report
@@ -63,9 +60,16 @@ def run_pipeline(
     if judge != "claims":
         _check_judge(judge, judge_base_url, judge_key_env)
     counts: dict[str, Counts | None] = {}
-    counts["describe"] = _describe(
-        run, model, engine, base_url, protocol, prompts, replay, descriptions, "describe" in redo, say
-    )
+    if descriptions is not None:
+        from flawscribe.external import import_descriptions
+
+        counts["describe"] = import_descriptions(run, descriptions, redo="describe" in redo)
+    else:
+        from describe.stage import describe_run
+
+        counts["describe"] = describe_run(
+            run, prompts=prompts, redo="describe" in redo, tell=tell, **describing
+        )
     say(_told("describe", counts["describe"]))
     counts["segment"] = _segment(run, masks, "segment" in redo)
     say(_told("segment", counts["segment"]))
@@ -124,37 +128,6 @@ def import_answers(run: Run, descriptions: str | Path | None, masks: str | Path 
         from segment.external import import_masks
 
         import_masks(run, masks)
-
-
-def _describe(
-    run: Run,
-    model: str,
-    engine: str,
-    base_url: str | None,
-    protocol: str,
-    prompts: str | Path | None,
-    replay: str | None,
-    descriptions: str | Path | None,
-    redo: bool,
-    tell: Callable[[str], None],
-) -> Counts:
-    if descriptions is not None:
-        from flawscribe.external import import_descriptions
-
-        return import_descriptions(run, descriptions, redo=redo)
-    from describe.stage import describe_run
-
-    return describe_run(
-        run,
-        model=model,
-        engine=engine,
-        base_url=base_url,
-        protocol=protocol,
-        prompts=prompts,
-        replay=replay,
-        redo=redo,
-        tell=tell,
-    )
 
 
 def _segment(run: Run, masks: str | Path | None, redo: bool) -> Counts:

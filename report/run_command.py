@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from describe.options import describing
+
 EPILOG = """
 \b
 Examples:
@@ -23,20 +25,7 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up.
 @click.command(epilog=EPILOG)
 @click.argument("input")
 @click.option("-o", "--out", help="The run directory to make or go on with.")
-@click.option(
-    "--model",
-    default="nano",
-    show_default=True,
-    help="A packaged model, a directory, a hub name, or a served name.",
-)
-@click.option(
-    "--engine", default="auto", show_default=True, help="auto, transformers, vllm, openai or replay."
-)
-@click.option("--base-url", help="An OpenAI-compatible server for the describing model.")
-@click.option(
-    "--protocol", default="single", show_default=True, help="single, or conservative: fewer false alarms."
-)
-@click.option("--prompts", help="A folder of prompt files that replace ours.")
+@describing
 @click.option(
     "--judge",
     default="claims",
@@ -50,10 +39,6 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up.
     show_default=True,
     metavar="NAME",
     help="Environment variable that holds the judge's key.",
-)
-@click.option("--replay", help="JSON lines of id and text for --engine replay.")
-@click.option(
-    "--descriptions", help="JSONL, CSV or Parquet with descriptions made elsewhere: no model is asked."
 )
 @click.option("--masks", help="A folder of masks made elsewhere (ID.png): no mask head is asked.")
 @click.option(

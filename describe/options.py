@@ -1,0 +1,51 @@
+"""The options of the describing model, the same for every verb that asks it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+_OPTIONS = (
+    click.option(
+        "--model",
+        default="nano",
+        show_default=True,
+        help="A packaged model, a directory, a hub name, or a served name.",
+    ),
+    click.option(
+        "--engine", default="auto", show_default=True, help="auto, transformers, vllm, openai or replay."
+    ),
+    click.option("--base-url", help="An OpenAI-compatible server, such as http://localhost:8000/v1."),
+    click.option(
+        "--protocol", default="single", show_default=True, help="single, or conservative: fewer false alarms."
+    ),
+    click.option("--prompts", help="A folder of prompt files that replace ours."),
+    click.option(
+        "--max-tokens", default=512, show_default=True, type=click.IntRange(1), help="Longest answer."
+    ),
+    click.option(
+        "--temperature", default=0.0, show_default=True, type=click.FloatRange(0, 2), help="0 is greedy."
+    ),
+    click.option(
+        "--seed", default=0, show_default=True, type=click.IntRange(0), help="Matters above temperature 0."
+    ),
+    click.option("--window", type=click.IntRange(1), help="Requests in flight (default: the engine's own)."),
+    click.option(
+        "--timeout",
+        default=120.0,
+        show_default=True,
+        type=click.FloatRange(min=0.1),
+        help="Seconds for one request to a server.",
+    ),
+    click.option("--replay", help="JSON lines of id and text for --engine replay."),
+    click.option(
+        "--descriptions", help="JSONL, CSV or Parquet with descriptions made elsewhere: no model is asked."
+    ),
+)
+
+
+def describing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that `describe.stage.describe_run` takes, and --descriptions."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
