@@ -15,7 +15,7 @@ _FLOOR: tuple[Colour, ...] = ((222, 214, 200), (198, 206, 212), (214, 190, 158),
 
 
 def _draw(canvas: Canvas, rng: np.random.Generator, kinds: Set[str]) -> None:
-    x, y, unit = 0.5 + rng.uniform(-0.03, 0.03), 0.54 + rng.uniform(-0.06, 0.05), rng.uniform(0.32, 0.37)
+    x, y, unit = 0.5 + rng.uniform(-0.03, 0.03), 0.54 + rng.uniform(-0.06, 0.05), rng.uniform(0.3, 0.34)
     mirror, lit_right = rng.random() < 0.5, rng.random() < 0.5
     paint, floor = _PAINT[rng.integers(len(_PAINT))], _FLOOR[rng.integers(len(_FLOOR))]
     wide, high = rng.uniform(0.37, 0.45), rng.uniform(0.75, 1.0)

@@ -33,8 +33,8 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kinds: Set[str]) -> None:
 
     # The glass stands aside so that there is room for the water that hangs beside it.
     canvas.place(0.5 + (aside if mirror else -aside), y, unit, mirror)
-    canvas.rectangle(-1.1, _BOTTOM - 0.1, 1.75, _BOTTOM + 0.3, table, "ground")
-    canvas.rectangle(-1.1, _BOTTOM + 0.3, 1.75, _BOTTOM + 0.38, shade(table, 0.7), "ground")
+    canvas.rectangle(-0.9, _BOTTOM - 0.1, 1.55, _BOTTOM + 0.3, table, "ground")
+    canvas.rectangle(-0.9, _BOTTOM + 0.3, 1.55, _BOTTOM + 0.38, shade(table, 0.7), "ground")
     canvas.ellipse(0.08, _BOTTOM + 0.04, wide * taper + 0.18, 0.1, shade(table, 0.6), "shadow")
     sides: list[Point] = [(-wide, _TOP), (wide, _TOP), (wide * taper, _BOTTOM), (-wide * taper, _BOTTOM)]
     canvas.polygon(sides, pane, "glass")

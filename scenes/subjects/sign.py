@@ -130,4 +130,5 @@ SUBJECT = Subject(
     ),
     draw=_draw,
     combine=False,  # nonsense looks the same in a mirror
+    readable=True,
 )
