@@ -97,12 +97,14 @@ class MaskPrediction(Record):
     """The mask head's answer: `rle` at the image's own size, None when no pixel is marked.
 
     `area` is the marked fraction of the image, `p_mask` the head's own probability that the image
-    is defective, `quality` its estimate of the image's quality.
+    is defective, `quality` its estimate of the image's quality. A picture alone does not tell whether its prompt asked
+    for what looks wrong: `quality_if_intended` is the estimate if it did.
     """
 
     rle: RLE | None = None
     p_mask: Probability | None = None
     quality: Quality | None = None
+    quality_if_intended: Quality | None = None
     area: Probability = 0.0
 
 

@@ -52,7 +52,7 @@ def fit(
     work: Path,
     steps: int,
     workers: int = 1,
-    every: int = 100,
+    every: int = 200,
 ) -> None:
     """Train for `steps`, from `work/NAME.pt` if it is there; a log line per `every` steps in `work/NAME.jsonl`.
 

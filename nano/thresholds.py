@@ -22,10 +22,10 @@ def choose_thresholds(head: DefectHead, scenes: int = 200) -> None:
     # From the far end of the seed: the scenes that the training log is made of stand at its beginning.
     for batch in loader(Triples(VALIDATION_SEED, 10_000, 10_000 + scenes, augment=True), workers=0):
         out = head(normalise(batch["image"].flatten(0, 1).to(device)))
-        labels.append((batch["kind"].flatten() >= 0).numpy())
+        labels.append(batch["kinds"].flatten(0, 1).amax(1).numpy() > 0)
         scores.append(out.presence.sigmoid().cpu().numpy())
         shown.append(out.mask.sigmoid().cpu().numpy())
-        golden.append(batch["mask"].flatten(0, 1).numpy() >= 0.5)
+        golden.append(batch["masks"].flatten(0, 1).sum(1).numpy() >= 0.5)
     label, score = np.concatenate(labels), np.concatenate(scores)
     pixels, truth = np.concatenate(shown), np.concatenate(golden)
     false, true, thresholds = roc_curve(label, score)

@@ -25,7 +25,7 @@ CHAT_TEMPLATE = (
 _SPECIAL = ["<pad>", END, "<|user|>", "<|assistant|>", "<image>", "<fake_token_around_image>", "<global-img>"]
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int = 1024) -> PreTrainedTokenizerFast:
+def train_tokenizer(texts: Iterable[str], vocabulary: int = 1536) -> PreTrainedTokenizerFast:
     """Learn a byte-level BPE: every text can be encoded, the scenes' words in few tokens.
 
     "true" and "false" become whole tokens, so that P(defective) is read off one step.

@@ -18,32 +18,39 @@ from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFa
 
 import prompts
 from nano.build import IMAGE_TOKENS, PATCH, SIDE, copy_tower, new_vlm
-from nano.data import TRAIN_SEED, VALIDATION_SEED, Triples
+from nano.data import TRAIN_SEED, VALIDATION_SEED, Triples, pictures_of
 from nano.loop import Batch, fit, loader, optimisers
 from nano.tokenizer import END, train_tokenizer
 from nano.train_tower import normalise
 from scenes import words
-from scenes.draw import choose
-from scenes.kinds import Kind
-from scenes.subjects import KINDS, SUBJECTS
+from scenes.draw import Base, choose, prompts_of
 from segment.head import DefectHead
 
+_CORPUS_SEED = 20_003
 _FROZEN = 0.4  # the share of the steps in which the tower stays as stage 1 left it
 _IMAGE = "<fake_token_around_image><global-img>" + "<image>" * IMAGE_TOKENS + "<fake_token_around_image>"
 
 
 @dataclass(frozen=True)
 class TextRow:
-    """One row of a base scene: which of its three pictures, the user's text, the answer, and the pair it ranks in."""
+    """One row of a base scene: which of its three pictures, the user's text, and what is wrong under that prompt.
+
+    `defects` are the picture's anomalies, by their numbers, that the prompt does not ask for.
+    """
 
     picture: int
     user: str
-    kind: Kind | None
+    defects: tuple[int, ...]
 
-    def answer(self, place: str) -> str:
-        """The wire format's JSON for this row, `place` being where its defect is."""
-        text = [words.descriptions(self.kind, place)[0]] if self.kind else []
-        return wire(self.kind is not None, text)
+    def answer(self, base: Base, masks: np.ndarray) -> str:
+        """The wire format's JSON for this row, from its picture's covered shares, float (3, 32, 32)."""
+        shown = pictures_of(base)[self.picture]
+        found = []
+        for i in self.defects:
+            kind, seen = shown[i].kind, masks[i] >= 0.5
+            place = words.location(seen if seen.any() else masks[i] > 0)
+            found.append((kind, place, words.severity(kind, float(masks[i].mean()))))
+        return wire(bool(found), [words.descriptions(found)[0]] if found else [])
 
 
 _protocol = cache(prompts.load)
@@ -60,45 +67,36 @@ def user_text(prompt: str | None) -> str:
     return texts.render("user", prompt=prompt) if prompt is not None else texts.render("user_without_prompt")
 
 
-def rows_of(seed: int, index: int) -> list[TextRow]:
-    """Four rows: two under a neutral prompt (clean, defective), two under one that excuses one of the defects."""
-    rng = np.random.default_rng((seed, index, 55))
-    subject, a, b = choose(seed, index)
-    kinds: list[Kind | None] = [None, a, b]
-    excused, other = (1, 2) if rng.random() < 0.5 else (2, 1)
-    excuse = words.excusing_prompt((a, b)[excused - 1], rng)
-    plain = words.plain_prompt(subject, rng) if rng.random() < 0.75 else None
-    clean = excuse if rng.random() < 0.2 else plain
+def rows_of(base: Base) -> list[TextRow]:
+    """Four rows: two under a neutral prompt (clean, defective), two under one that asks for one of the anomalies."""
+    rng = np.random.default_rng((base.seed, base.index, 55))
+    plain, excuse_a, excuse_b = prompts_of(base)
+    shown = pictures_of(base)
+    # A stands alone in its picture only where nothing is beside it; else B is what the prompt asks for.
+    for_a = len(base.several) == 1 and rng.random() < 0.5
+    excused, other, asked, excuse = (1, 2, base.a, excuse_a) if for_a else (2, 1, base.b, excuse_b)
+    neutral = plain if rng.random() < 0.8 else None
+    clean = excuse if rng.random() < 0.2 else neutral
     wrong = int(rng.integers(1, 3))
+    left = tuple(i for i, a in enumerate(shown[other]) if a != asked)
     return [
-        TextRow(0, user_text(clean), None),
-        TextRow(wrong, user_text(plain), kinds[wrong]),
-        TextRow(excused, user_text(excuse), None),
-        TextRow(other, user_text(excuse), kinds[other]),
+        TextRow(0, user_text(clean), ()),
+        TextRow(wrong, user_text(neutral), tuple(range(len(shown[wrong])))),
+        TextRow(excused, user_text(excuse), ()),
+        TextRow(other, user_text(excuse), left),
     ]
 
 
-def corpus() -> list[str]:
-    """Every text the tokenizer should know: all prompts' and all descriptions' words in use."""
-    rng, texts = np.random.default_rng(1), []
-    places = [f"{r} {c}" for r in ("upper", "middle", "lower") for c in ("left", "centre", "right")] + [
-        "centre"
-    ]
-    for _ in range(6):
-        for subject in SUBJECTS.values():
-            texts += [user_text(words.plain_prompt(subject, rng)) for _ in range(4)] + [user_text(None)]
-        for kind in KINDS.values():
-            texts += [user_text(words.excusing_prompt(kind, rng)) for _ in range(3)]
-            for place in places:
-                texts += [wire(True, [t]) for t in words.descriptions(kind, place)]
-                texts.append(wire(False, []))
+def corpus(scenes: int = 1500) -> list[str]:
+    """The texts that the tokenizer is trained on: prompts and answers of scenes that nothing else uses."""
+    texts = []
+    for index in range(scenes):
+        base = choose(_CORPUS_SEED, index)
+        masks = np.zeros((3, 9, 9), dtype=np.float32)
+        masks[:, index % 9, index // 9 % 9] = 1
+        texts += [row.user for row in rows_of(base)]
+        texts += [row.answer(base, masks) for row in rows_of(base)]
     return texts
-
-
-def place_of(mask: Tensor) -> str:
-    """Where a (32, 32) covered-share map's defect is, in words."""
-    seen = (mask >= 0.5).cpu().numpy()
-    return words.location(seen if seen.any() else (mask > 0).cpu().numpy())
 
 
 class VlmTrainer(torch.nn.Module):
@@ -122,17 +120,19 @@ class VlmTrainer(torch.nn.Module):
     def encode(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """ids (n, l), answer mask (n, l), the boolean's place (n,), picture (n,) and label (n,) of each row."""
         ids, answers, booleans, pictures, labels = [], [], [], [], []
+        masks = batch["masks"].cpu().numpy()
         for b, index in enumerate(batch["index"].tolist()):
-            for row in rows_of(seed, index):
+            base = choose(seed, index)
+            for row in rows_of(base):
                 ask = f"<|user|>{_IMAGE}{row.user}{END}<|assistant|>"
-                place = place_of(batch["mask"][b, row.picture]) if row.kind else ""
+                answer = row.answer(base, masks[b, row.picture])
                 before = self.tokenizer.encode(ask, add_special_tokens=False)
-                after = self.tokenizer.encode(row.answer(place) + END, add_special_tokens=False)
+                after = self.tokenizer.encode(answer + END, add_special_tokens=False)
                 ids.append(before + after)
                 answers.append([0] * len(before) + [1] * len(after))
-                booleans.append(len(before) + after.index(self.true if row.kind else self.false))
+                booleans.append(len(before) + after.index(self.true if row.defects else self.false))
                 pictures.append(3 * b + row.picture)
-                labels.append(float(row.kind is not None))
+                labels.append(float(bool(row.defects)))
         longest = max(map(len, ids))
         pad = self.tokenizer.pad_token_id
         device = batch["image"].device
@@ -168,11 +168,11 @@ class VlmTrainer(torch.nn.Module):
 
 
 @torch.inference_mode()
-def validate(model: VlmTrainer, scenes: int = 112) -> dict[str, float]:
+def validate(model: VlmTrainer, scenes: int = 196) -> dict[str, float]:
     """AUC of clean against defective under neutral prompts, and accuracies under excusing ones."""
     device = next(model.parameters()).device
     odds, labels, nll = [], [], []
-    for batch in loader(Triples(VALIDATION_SEED, 0, scenes, augment=True), workers=0):
+    for batch in loader(Triples(VALIDATION_SEED, 0, scenes, augment=False), workers=0):
         terms, o, label = model({k: v.to(device) for k, v in batch.items()}, VALIDATION_SEED, True)
         odds.append(o.cpu())
         labels.append(label.cpu())

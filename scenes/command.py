@@ -5,12 +5,35 @@ from pathlib import Path
 
 import click
 
+from scenes.shifts import SHIFTS
+
 EPILOG = """
 \b
 Examples:
   flawscribe scenes 200 -o scenes/ --seed 7
-  flawscribe scenes 100 -o pairs/ --pairs --size 256
+  flawscribe scenes 100 -o pairs/ --pairs --size 96-512
+  flawscribe scenes 100 -o smaller/ --pairs --shift smaller
 """
+SMALLEST, LARGEST = 64, 1024
+
+
+class Side(click.ParamType):
+    """A side in pixels, or a range of sides: 128, 96-512."""
+
+    name = "side"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """(least, greatest) side."""
+        low, _, high = str(value).partition("-")
+        try:
+            sides = int(low), int(high or low)
+        except ValueError:
+            self.fail(f"{value!r} is neither a side in pixels nor a range such as 96-512", param, ctx)
+        if not SMALLEST <= sides[0] <= sides[1] <= LARGEST:
+            self.fail(f"sides go from {SMALLEST} to {LARGEST} pixels, the lesser first: {value!r}", param, ctx)
+        return sides
 
 
 @click.command(epilog=EPILOG)
@@ -21,20 +44,36 @@ Examples:
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Same seed, same pictures."
 )
-@click.option("--size", default=128, show_default=True, type=click.IntRange(64, 1024), help="Side in pixels.")
+@click.option(
+    "--size", default="128", show_default=True, type=Side(), help="Side in pixels, or a range: 96-512."
+)
 @click.option(
     "--pairs",
     is_flag=True,
     help="Six pictures of each of N base scenes, balanced so that no prompt tells the answer.",
 )
+@click.option(
+    "--shift", type=click.Choice(SHIFTS), help="The same scenes changed in a way that nano was not trained on."
+)
+@click.option("--parts", is_flag=True, help="Write parts/ too: every finger, eye, leg, letter as a label.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def scenes(n: int, out: Path, seed: int, size: int, pairs: bool, as_json: bool) -> None:
+def scenes(
+    n: int,
+    out: Path,
+    seed: int,
+    size: tuple[int, int],
+    pairs: bool,
+    shift: str | None,
+    parts: bool,
+    as_json: bool,
+) -> None:
     """Draw N pictures with exactly known defects, golden descriptions and masks."""
     from scenes.dataset import PAIR_ARMS, write_scenes
 
-    manifest = write_scenes(out, n, seed, size, pairs)
+    manifest = write_scenes(out, n, seed, size, pairs, shift, parts)
     count = n * (len(PAIR_ARMS) if pairs else 1)
     if as_json:
-        click.echo(json.dumps({"manifest": str(manifest), "scenes": count, "seed": seed, "size": size}))
+        sides = size[0] if size[0] == size[1] else list(size)
+        click.echo(json.dumps({"manifest": str(manifest), "scenes": count, "seed": seed, "size": sides}))
     else:
         click.echo(f"{count} scenes: {manifest}")

@@ -12,85 +12,140 @@ from flawscribe.manifest import write_manifest
 from flawscribe.records import Golden, Sample
 from scenes import words
 from scenes.draw import Scene, draw_scene
+from scenes.shifts import UNSHIFTED, shift_of
 
 PAIR_ARMS = ("clean", "anomaly", "AA", "AB", "BA", "BB")
 _SINGLE_ARMS, _SINGLE_SHARES = PAIR_ARMS, (0.35, 0.25, 0.1, 0.1, 0.1, 0.1)
+_PARTS_PALETTE = np.random.default_rng(0).integers(40, 256, (256, 3), dtype=np.uint8)
 
 
-def scenes(n: int, seed: int, size: int, pairs: bool = False) -> Iterator[Scene]:
+def scenes(
+    n: int, seed: int, sizes: tuple[int, int], pairs: bool = False, shift: str | None = None
+) -> Iterator[Scene]:
     """`n` scenes, each of its own base scene; with `pairs`, all six arms of each of `n` base scenes.
 
-    Deterministic: scene `i` of a seed is the same whatever `n` is.
+    `sizes` are the smallest and the largest side in pixels; each base scene has its own. Deterministic:
+    scene `i` of a seed is the same whatever `n` is.
     """
     for index in range(n):
-        if pairs:
-            yield from (draw_scene(seed, index, arm, size) for arm in PAIR_ARMS)
-        else:
-            arm = np.random.default_rng((seed, index, 99)).choice(_SINGLE_ARMS, p=_SINGLE_SHARES)
-            yield draw_scene(seed, index, str(arm), size)
+        rng = np.random.default_rng((seed, index, 99))
+        arms = PAIR_ARMS if pairs else (str(rng.choice(_SINGLE_ARMS, p=_SINGLE_SHARES)),)
+        size = int(np.random.default_rng((seed, index, 96)).integers(sizes[0], sizes[1] + 1))
+        moved = shift_of(shift, seed, index) if shift else UNSHIFTED
+        yield from (draw_scene(seed, index, arm, size, moved) for arm in arms)
 
 
 def golden(scene: Scene) -> Golden:
     """What is known of a scene, without its mask's path."""
-    kind, rng = scene.picture.kind, np.random.default_rng((scene.seed, scene.index, 98))
-    if kind is None or not scene.defective:
-        return Golden(defective=False, quality=words.quality(None, rng))
-    texts = words.descriptions(kind, words.location(scene.picture.mask))
+    rng = np.random.default_rng((scene.base.seed, scene.base.index, 98))
+    picture = scene.picture
+    if not scene.defective:
+        return Golden(defective=False, quality=words.quality(words.opinion([], picture.polish), rng))
+    found = findings(scene)
     return Golden(
-        defective=True, descriptions=texts, quality=words.quality(kind, rng), category=kind.category
+        defective=True,
+        descriptions=words.descriptions(found),
+        quality=words.quality(words.opinion([(k, s) for k, _, s in found], picture.polish), rng),
+        category=found[0][0].category,
     )
 
 
-def meta(scene: Scene) -> dict[str, object]:
+def findings(scene: Scene) -> list[tuple[words.Kind, str, words.Severity]]:
+    """Kind, place and severity of every anomaly of the picture."""
+    picture = scene.picture
+    return [
+        (a.kind, words.location(m), words.severity(a.kind, float(m.mean())))
+        for a, m in zip(picture.anomalies, picture.masks, strict=True)
+    ]
+
+
+def meta(scene: Scene, shift: str | None = None) -> dict[str, object]:
     """What a benchmark needs to know of a scene beside the golden data (the manifest's further columns)."""
-    kind = scene.picture.kind
-    defects = []
-    if kind is not None and scene.defective:
-        place = words.location(scene.picture.mask)
-        defects = [{"kind": kind.name, "part": kind.part, "location": place, "severity": kind.severity}]
+    base, picture = scene.base, scene.picture
+    anomalies = [
+        {
+            "kind": kind.name,
+            "subject": base.cells[a.cell].subject.name,
+            "part": kind.part,
+            "location": place,
+            "severity": severity,
+            "area": round(float(mask.mean()), 5),
+        }
+        for a, mask, (kind, place, severity) in zip(
+            picture.anomalies, picture.masks, findings(scene), strict=True
+        )
+    ]
     return {
-        "subject": scene.picture.subject.name,
-        "pair": f"{scene.seed}-{scene.index}",
+        "subject": base.cells[0].subject.name,
+        "subjects": [c.subject.name for c in base.cells],
+        "pair": f"{base.seed}-{base.index}",
         "arm": scene.arm,
-        "anomaly": kind.name if kind else None,
+        "anomaly": anomalies,
         "justified": scene.justified,
-        "defects": defects,
-        "seed": scene.seed,
+        "defects": anomalies if scene.defective else [],
+        "shift": shift,
+        "seed": base.seed,
+        "size": picture.image.width,
     }
 
 
-def write_scenes(folder: str | Path, n: int, seed: int = 0, size: int = 128, pairs: bool = False) -> Path:
+def write_scenes(
+    folder: str | Path,
+    n: int,
+    seed: int = 0,
+    size: int | tuple[int, int] = 128,
+    pairs: bool = False,
+    shift: str | None = None,
+    parts: bool = False,
+) -> Path:
     """Draw scenes into `folder` (`images/`, `masks/`, `manifest.jsonl`) and return the manifest's path.
 
-    Raises UserError where the folder already holds a manifest. The manifest is written last: a
-    folder with one is complete.
+    `size` is the side in pixels, or its least and greatest. `masks/ID.png` is the union of a picture's defects,
+    `masks/ID.K.png` the K-th defect alone where there are several. With `parts`, `parts/ID.png` is a palette image whose
+    values number the part instances, and `meta["parts"]` their names. Raises UserError where the folder
+    already holds a manifest. The manifest is written last: a folder with one is complete.
     """
     folder = Path(folder)
     manifest = folder / "manifest.jsonl"
     if manifest.exists():
         raise UserError(f"{manifest} is already there: give another folder with -o")
-    for part in ("images", "masks"):
+    for part in ("images", "masks", *(["parts"] if parts else [])):
         (folder / part).mkdir(parents=True, exist_ok=True)
+    sizes = (size, size) if isinstance(size, int) else size
     samples = []
     total = n * (len(PAIR_ARMS) if pairs else 1)
-    for scene in tqdm(scenes(n, seed, size, pairs), total=total, desc="scenes", unit="image", delay=1):
-        name = f"{scene.index:06d}" + (f"-{scene.arm}" if pairs else "")
-        scene.picture.image.save(folder / "images" / f"{name}.png")
-        gold = golden(scene)
-        if scene.defective:
-            path = folder / "masks" / f"{name}.png"
-            Image.fromarray(scene.picture.mask).save(path)
-            gold = gold.model_copy(update={"mask": str(path.absolute())})
-        image = str((folder / "images" / f"{name}.png").absolute())
-        samples.append(
-            Sample(
-                id=name,
-                image=image,
-                prompt=scene.prompt,
-                generator="flawscribe scenes",
-                golden=gold,
-                meta=meta(scene),
-            )
-        )
+    drawn = scenes(n, seed, sizes, pairs, shift)
+    for scene in tqdm(drawn, total=total, desc="scenes", unit="image", delay=1):
+        name = f"{scene.base.index:06d}" + (f"-{scene.arm}" if pairs else "")
+        samples.append(_write(folder, name, scene, shift, parts))
     write_manifest(manifest, samples)
     return manifest
+
+
+def _write(folder: Path, name: str, scene: Scene, shift: str | None, parts: bool) -> Sample:
+    picture, gold, more = scene.picture, golden(scene), meta(scene, shift)
+    image = folder / "images" / f"{name}.png"
+    picture.image.save(image, compress_level=1)
+    if scene.defective:
+        path = folder / "masks" / f"{name}.png"
+        Image.fromarray(picture.mask).save(path)
+        gold = gold.model_copy(update={"mask": str(path.absolute())})
+        files = [f"masks/{name}.png"]
+        if len(picture.masks) > 1:
+            files = [f"masks/{name}.{k}.png" for k in range(len(picture.masks))]
+            for file, mask in zip(files, picture.masks, strict=True):
+                Image.fromarray(mask).save(folder / file)
+        more["defects"] = [{**d, "mask": f} for d, f in zip(more["defects"], files, strict=True)]  # type: ignore[call-overload]
+    if parts:
+        labels = Image.fromarray(picture.instances, "P")
+        labels.putpalette(_PARTS_PALETTE.tobytes())
+        labels.save(folder / "parts" / f"{name}.png")
+        more["parts"] = list(picture.parts)
+    return Sample(
+        id=name,
+        image=str(image.absolute()),
+        prompt=scene.prompt,
+        generator="flawscribe scenes",
+        golden=gold,
+        meta=more,
+    )

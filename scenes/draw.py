@@ -1,28 +1,76 @@
 """One picture and one scene from one seed."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from scenes import words
-from scenes.kinds import Kind, Subject
+from scenes.finish import finish
+from scenes.kinds import Kind, Setting, Subject
 from scenes.settings import background
+from scenes.shifts import UNSHIFTED, Shift
 from scenes.subjects import SUBJECTS
 
 # Which random stream serves what: a defect changes none of them, so that a pair differs in its defect alone.
 _SETTING, _SUBJECT, _STYLE, _CHOICE, _WORDS = range(5)
+_HOW_MANY = (0.6, 0.28, 0.12)  # shares of pictures with one, two and three subjects
+_DEFECTS = (0.6, 0.28, 0.12)  # shares of "anomaly" pictures with one, two and three defects, where they fit
+
+ARMS = ("clean", "anomaly", "AA", "AB", "BA", "BB", "mismatch")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where a subject stands: a square of side `scale` around (x, y), fractions of the picture."""
+
+    subject: Subject
+    x: float
+    y: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """A kind of defect in the cell of that number."""
+
+    cell: int
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base scene: its subjects, the anomalies A and B, and all those of its "anomaly" picture (A first)."""
+
+    seed: int
+    index: int
+    setting: Setting
+    cells: tuple[Cell, ...]
+    a: Anomaly
+    b: Anomaly
+    several: tuple[Anomaly, ...]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """RGB `image`, `parts` uint8 (h, w) indices into `canvas.PARTS`, `mask` bool (h, w) of the anomaly."""
+    """RGB `image`; `instances` uint8 (h, w), of which number i shows `parts[i]` (one of canvas.PARTS; 0 the background);
+    a bool (h, w) mask for each of `anomalies`; `polish` in [0, 1], 1 where neither blurred nor grainy."""
 
     image: Image.Image
-    parts: np.ndarray
-    mask: np.ndarray
-    subject: Subject
-    kind: Kind | None
+    instances: np.ndarray
+    parts: tuple[str, ...]
+    anomalies: tuple[Anomaly, ...]
+    masks: tuple[np.ndarray, ...]
+    polish: float
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The union of the masks, bool (h, w)."""
+        union = np.zeros(self.instances.shape, dtype=bool)
+        for mask in self.masks:
+            union |= mask
+        return union
 
 
 @dataclass(frozen=True)
@@ -30,15 +78,14 @@ class Scene:
     """A picture under a prompt. `defective` unless nothing is wrong or the prompt asks for just that.
 
     `arm` names the picture and the prompt: "clean" and "anomaly" under a plain prompt; "AA", "AB",
-    "BA", "BB" for the picture with the defect A or B under the prompt that asks for A or B; "mismatch"
+    "BA", "BB" for the picture with the anomaly A or B under the prompt that asks for A or B; "mismatch"
     for a clean picture under a prompt that asks for A (no defect, by the protocol).
     """
 
+    base: Base
     picture: Picture
     prompt: str
     arm: str
-    index: int
-    seed: int
 
     @property
     def justified(self) -> bool:
@@ -48,52 +95,85 @@ class Scene:
     @property
     def defective(self) -> bool:
         """Whether the picture has an anomaly that its prompt does not ask for."""
-        return self.picture.kind is not None and not self.justified
+        return bool(self.picture.anomalies) and not self.justified
 
 
-def _rng(seed: int, index: int, stream: int) -> np.random.Generator:
-    return np.random.default_rng((seed, index, stream))
+def _rng(seed: int, index: int, stream: int, cell: int = 0) -> np.random.Generator:
+    return np.random.default_rng((seed, index, stream, cell))
 
 
-def choose(seed: int, index: int) -> tuple[Subject, Kind, Kind]:
-    """The subject of the base scene `index` and its two defects in their order A, B."""
+def choose(seed: int, index: int) -> Base:
+    """What stands in the base scene `index` of `seed`, and what can be wrong with it."""
     rng = _rng(seed, index, _CHOICE)
-    subject = list(SUBJECTS.values())[rng.integers(len(SUBJECTS))]
-    a, b = subject.kinds if rng.random() < 0.5 else subject.kinds[::-1]
-    return subject, a, b
+    first = list(SUBJECTS.values())[rng.integers(len(SUBJECTS))]
+    setting = first.settings[rng.integers(len(first.settings))]
+    beside = [s for s in SUBJECTS.values() if s is not first and setting in s.settings]
+    more = rng.permutation(len(beside))[: rng.choice(3, p=_HOW_MANY)]
+    subjects = [first, *(beside[i] for i in more)]
+    cells = _layout([subjects[i] for i in rng.permutation(len(subjects))], rng)
+    possible = [Anomaly(i, k) for i, c in enumerate(cells) for k in c.subject.kinds_beside(len(cells) > 1)]
+    order = [possible[i] for i in rng.permutation(len(possible))]
+    wanted, several = 1 + rng.choice(3, p=_DEFECTS), [order[0]]
+    for anomaly in order[1:]:
+        taken = any(s.cell == anomaly.cell for s in several)
+        if len(several) < wanted and not (taken and not cells[anomaly.cell].subject.combine):
+            several.append(anomaly)
+    return Base(seed, index, setting, cells, order[0], order[1], tuple(several))
 
 
-def draw_picture(seed: int, index: int, kind: Kind | None, size: int) -> Picture:
-    """Draw base scene `index` of `seed` with the defect `kind` of its subject, or clean (None)."""
-    subject, *_ = choose(seed, index)
-    name = kind.name if kind else None
-    canvas = background(subject.setting(_rng(seed, index, _SETTING), name), size, _rng(seed, index, _SETTING))
-    subject.draw(canvas, _rng(seed, index, _SUBJECT), name)
-    image, parts, mask = canvas.finish()
-    return Picture(_style(image, _rng(seed, index, _STYLE)), parts, mask, subject, kind)
-
-
-def draw_scene(seed: int, index: int, arm: str, size: int) -> Scene:
-    """Draw base scene `index` of `seed` in one arm (see Scene)."""
-    subject, a, b = choose(seed, index)
-    rng = _rng(seed, index, _WORDS)
-    # Every arm draws the same numbers in the same order: the arms of one base scene share their prompts.
-    plain, excuse_a, excuse_b = (
-        words.plain_prompt(subject, rng),
-        words.excusing_prompt(a, rng),
-        words.excusing_prompt(b, rng),
+def _layout(subjects: list[Subject], rng: np.random.Generator) -> tuple[Cell, ...]:
+    n, (dx, dy, size) = len(subjects), rng.uniform(-1, 1, 3)
+    if n == 1:
+        scale = 0.85 + 0.2 * size
+        free = max(0.0, 1 - scale) / 2
+        return (Cell(subjects[0], 0.5 + free * dx, 0.5 + free * dy, scale),)
+    scale = (0.57 + 0.05 * size) if n == 2 else (0.42 + 0.03 * size)
+    heights = 0.55 + rng.uniform(-1, 1, n) * (0.95 - scale) / 3
+    return tuple(
+        Cell(s, (i + 0.5) / n + 0.02 * dx, float(y), scale)
+        for i, (s, y) in enumerate(zip(subjects, heights, strict=True))
     )
-    kind = {"clean": None, "mismatch": None, "anomaly": a, "AA": a, "AB": a, "BA": b, "BB": b}[arm]
-    prompt = {"clean": plain, "anomaly": plain, "mismatch": excuse_a, "AA": excuse_a, "BA": excuse_a}.get(
-        arm, excuse_b
+
+
+def draw_picture(
+    base: Base, anomalies: Collection[Anomaly], size: int, shift: Shift = UNSHIFTED
+) -> Picture:
+    """Draw the base scene with these anomalies (none: clean), `size` pixels a side, moved and degraded by `shift`."""
+    setting = base.setting
+    for a in anomalies:
+        setting = (base.cells[a.cell].subject.wrong_settings or {}).get(a.kind.name, setting)
+    canvas = background(setting, size, _rng(base.seed, base.index, _SETTING))
+    for i, cell in enumerate(base.cells):
+        # The whole picture is mirrored at the end; what must stay readable is mirrored twice.
+        twice = shift.mirror and cell.subject.readable
+        canvas.frame(i, cell.x + shift.dx, cell.y + shift.dy, cell.scale * shift.scale, twice)
+        kinds = {a.kind.name for a in anomalies if a.cell == i}
+        cell.subject.draw(canvas, _rng(base.seed, base.index, _SUBJECT, i), kinds)
+    image, instances, parts, masks = canvas.finish()
+    blank = np.zeros((size, size), dtype=bool)
+    shown = [masks.get((a.cell, a.kind.name), blank) for a in anomalies]
+    if shift.mirror:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        instances, *shown = (np.ascontiguousarray(m[:, ::-1]) for m in (instances, *shown))
+    image, polish = finish(image, _rng(base.seed, base.index, _STYLE), shift)
+    return Picture(image, instances, tuple(parts), tuple(anomalies), tuple(shown), polish)
+
+
+def draw_scene(seed: int, index: int, arm: str, size: int, shift: Shift = UNSHIFTED) -> Scene:
+    """Draw base scene `index` of `seed` in one of ARMS (see Scene)."""
+    base = choose(seed, index)
+    plain, excuse_a, excuse_b = prompts_of(base)
+    anomalies = {"clean": (), "mismatch": (), "anomaly": base.several}.get(
+        arm, (base.a if arm[0] == "A" else base.b,)
     )
-    return Scene(draw_picture(seed, index, kind, size), prompt, arm, index, seed)
+    prompt = {"clean": plain, "anomaly": plain, "mismatch": excuse_a, "AA": excuse_a, "BA": excuse_a}
+    return Scene(base, draw_picture(base, anomalies, size, shift), prompt.get(arm, excuse_b), arm)
 
 
-def _style(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    blur, noise, tint = rng.uniform(0, 0.7), rng.uniform(0, 7), rng.uniform(0.88, 1.1, 3)
-    if blur > 0.35:
-        image = image.filter(ImageFilter.GaussianBlur(blur))
-    grain = rng.standard_normal((image.height, image.width), dtype=np.float32)[..., None] * noise
-    pixels = np.asarray(image, dtype=np.float32) * tint.astype(np.float32) + grain
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8), "RGB")
+def prompts_of(base: Base) -> tuple[str, str, str]:
+    """The plain prompt of a base scene, the one that asks for A, the one that asks for B."""
+    rng = _rng(base.seed, base.index, _WORDS)
+    subjects = [c.subject for c in base.cells]
+    wording = words.wording(subjects, rng)
+    excuses = [wording.excusing(x.cell, words.excuse(x.kind, rng)) for x in (base.a, base.b)]
+    return wording.plain(), excuses[0], excuses[1]

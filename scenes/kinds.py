@@ -1,6 +1,6 @@
 """What a subject and a defect kind are. A new kind is one `Kind` and a few lines in its subject's drawing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +9,7 @@ import numpy as np
 from flawscribe.records import Category
 from scenes.canvas import Canvas
 
-Severity = Literal["moderate", "severe"]
+Severity = Literal["minor", "moderate", "severe"]
 Setting = Literal["outdoors", "indoors", "studio", "under_water"]
 
 
@@ -20,6 +20,7 @@ class Kind:
     `texts` are three wordings of the same finding, as three annotators would write it, each with
     `{where}` for its place in the picture; `excuses` are prompts under which the same picture is as
     asked for, hence flawless. A `logical` kind contradicts common sense, the others anatomy or form.
+    `severity` is that of a large one; a small one counts one step less.
     """
 
     name: str
@@ -33,21 +34,23 @@ class Kind:
 
 @dataclass(frozen=True)
 class Subject:
-    """Something to draw: `draw(canvas, rng, kind)` paints it, wrong in the way named by `kind` or right.
+    """Something to draw: `draw(canvas, rng, kinds)` paints it, wrong in the ways that `kinds` names.
 
-    The random numbers drawn must not depend on `kind`: the clean and the wrong picture of one seed
-    then differ in nothing else. `settings` are the backgrounds it stands before, `wrong_settings` those
-    that a kind puts it before instead.
+    It paints into the unit square of its cell (see Canvas). The random numbers drawn must not depend on
+    `kinds`: the clean and the wrong picture of one seed then differ in nothing else. `settings` are the backgrounds
+    it stands before, `wrong_settings` those that a kind puts it before instead. `combine` tells
+    whether all its kinds can be seen at once, `readable` whether it bears lettering.
     """
 
     name: str
     prompts: tuple[str, ...]
     settings: tuple[Setting, ...]
-    kinds: tuple[Kind, Kind]
-    draw: Callable[[Canvas, np.random.Generator, str | None], None]
+    kinds: tuple[Kind, ...]
+    draw: Callable[[Canvas, np.random.Generator, Set[str]], None]
     wrong_settings: dict[str, Setting] | None = None
+    combine: bool = True
+    readable: bool = False
 
-    def setting(self, rng: np.random.Generator, kind: str | None) -> Setting:
-        """The background for a picture with the defect `kind` (None: a clean one)."""
-        usual = self.settings[rng.integers(len(self.settings))]
-        return (self.wrong_settings or {}).get(kind or "", usual)
+    def kinds_beside(self, others: bool) -> tuple[Kind, ...]:
+        """Its kinds; with `others` in the picture, only those that leave the background as it is."""
+        return tuple(k for k in self.kinds if not (others and k.name in (self.wrong_settings or {})))

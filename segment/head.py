@@ -1,6 +1,7 @@
 """The defect head: learned defect tokens in SAM's mask decoder, over a SAM image encoder.
 
-Three tokens take the place of SAM's prompts: one becomes the mask, one P(defective), one the quality.
+Three tokens take the place of SAM's prompts: one becomes the mask, one P(defective), one the quality: as it is if
+what looks wrong is a defect, and as it is if the prompt asked for it, which a picture alone cannot tell.
 Encoder and decoder are transformers' own SAM modules, so that SAM's weights fit them as they are.
 """
 
@@ -40,7 +41,7 @@ class HeadConfig:
 @dataclass(frozen=True)
 class HeadOutput:
     """Raw answers for a batch: `mask` logits (b, s, s) at a quarter of the input side, `presence` logits (b,),
-    `quality` (b,) in [1, 5]."""
+    `quality` (b, 2) in [1, 5]: with the anomalies as defects, and without."""
 
     mask: Tensor
     presence: Tensor
@@ -66,7 +67,7 @@ class DefectHead(nn.Module):
         self.positions = SamPositionalEmbedding(vision)
         self.tokens = nn.Parameter(torch.randn(3, width) * 0.02)
         self.presence = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
-        self.quality = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+        self.quality = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 2))
 
     def forward(self, pixels: Tensor) -> HeadOutput:
         """Mask logits, presence logits and quality of a batch (see HeadOutput)."""
@@ -88,7 +89,7 @@ class DefectHead(nn.Module):
         up = self.decoder.activation(self.decoder.upscale_conv2(up))
         weights = self.decoder.output_hypernetworks_mlps[0](out[:, _MASK])
         mask = torch.einsum("bc,bchw->bhw", weights, up)
-        quality = 1 + 4 * torch.sigmoid(self.quality(out[:, _QUALITY])[:, 0])
+        quality = 1 + 4 * torch.sigmoid(self.quality(out[:, _QUALITY]))
         return HeadOutput(mask, self.presence(out[:, _PRESENCE])[:, 0], quality)
 
     def _grid(self, h: int, w: int, like: Tensor) -> Tensor:

@@ -59,6 +59,12 @@ def predict(head: DefectHead, images: Sequence[Image.Image]) -> list[MaskPredict
             threshold = float(torch.logit(torch.tensor(head.config.mask_threshold)))
             mask = (logits >= threshold).numpy()
         answers.append(
-            MaskPrediction(rle=encode(mask), p_mask=p, quality=float(out.quality[i]), area=float(mask.mean()))
+            MaskPrediction(
+                rle=encode(mask),
+                p_mask=p,
+                quality=float(out.quality[i, 0]),
+                quality_if_intended=float(out.quality[i, 1]),
+                area=float(mask.mean()),
+            )
         )
     return answers

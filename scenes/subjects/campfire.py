@@ -1,5 +1,7 @@
 """A campfire: under water, burning downwards."""
 
+from collections.abc import Set
+
 import numpy as np
 
 from scenes.canvas import Canvas, shade
@@ -21,12 +23,12 @@ def _flames(canvas: Canvas, tongues: np.ndarray, down: bool) -> None:
             canvas.polygon([(px, 1.02 - py) if down else (px, py) for px, py in points], colour, "flame")
 
 
-def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
+def _draw(canvas: Canvas, rng: np.random.Generator, kinds: Set[str]) -> None:
     x, y, unit = 0.5 + rng.uniform(-0.1, 0.1), 0.6 + rng.uniform(-0.05, 0.03), rng.uniform(0.3, 0.42)
     mirror = rng.random() < 0.5
     tongues = rng.uniform(-1, 1, (3, 2)) * (1, 0.5) + (0, 0.5)
     bark, stones = shade((104, 70, 46), rng.uniform(0.7, 1.3)), rng.random() < 0.5
-    down = kind == "fire_downwards"
+    down = "fire_downwards" in kinds
 
     canvas.place(x, y - (0.8 * unit if down else 0), unit, mirror)
     if not down:
@@ -34,7 +36,7 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
     if stones:
         for at in np.linspace(-0.85, 0.85, 7):
             canvas.ellipse(at, 0.66, 0.13, 0.09, (126, 124, 122), "ground")
-    with canvas.defective(kind is not None):
+    with canvas.defective("fire_downwards", kinds), canvas.defective("fire_under_water", kinds):
         _flames(canvas, tongues, down)
     for way in (-1, 1):
         canvas.line([(-0.7 * way, 0.62), (0.7 * way, 0.42)], 0.17, shade(bark, 1 + 0.1 * way), "log")
@@ -84,5 +86,6 @@ SUBJECT = Subject(
         ),
     ),
     draw=_draw,
+    combine=False,
     wrong_settings={"fire_under_water": "under_water"},
 )

@@ -1,5 +1,7 @@
 """A wall clock: no hands, half of its dial missing."""
 
+from collections.abc import Set
+
 import numpy as np
 
 from scenes.canvas import Canvas, Colour, shade
@@ -8,7 +10,7 @@ from scenes.kinds import Kind, Subject
 _RIM: tuple[Colour, ...] = ((70, 60, 54), (150, 40, 40), (40, 80, 120), (180, 150, 80), (30, 30, 34))
 
 
-def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
+def _draw(canvas: Canvas, rng: np.random.Generator, kinds: Set[str]) -> None:
     x, y, unit = 0.5 + rng.uniform(-0.1, 0.1), 0.46 + rng.uniform(-0.08, 0.08), rng.uniform(0.3, 0.42)
     rim = _RIM[rng.integers(len(_RIM))]
     hour, minute, side = rng.uniform(0, 2 * np.pi), rng.uniform(0, 2 * np.pi), -1 if rng.random() < 0.5 else 1
@@ -21,16 +23,15 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
     for i in range(12):
         dx, dy = np.sin(i * np.pi / 6), np.cos(i * np.pi / 6)
         canvas.line([(0.7 * dx, 0.7 * dy), (0.8 * dx, 0.8 * dy)], 0.06, (40, 40, 44), "tick")
-    if kind == "no_hands":
-        canvas.missing(0, 0, 0.6, 0.6)
+    if "no_hands" in kinds:
+        canvas.missing("no_hands", 0, 0, 0.6, 0.6)
     else:
         for angle, length, width in ((hour, 0.42, 0.11), (minute, 0.64, 0.075)):
-            canvas.line(
-                [(0, 0), (length * np.sin(angle), -length * np.cos(angle))], width, (24, 24, 28), "hand"
-            )
+            with canvas.one("hand"):
+                canvas.line([(0, 0), (length * np.sin(angle), -length * np.cos(angle))], width, (24, 24, 28))
         canvas.ellipse(0, 0, 0.07, 0.07, rim, "hand")
-    if kind == "half_dial":
-        with canvas.defective():
+    if "half_dial" in kinds:
+        with canvas.defective("half_dial", kinds):
             points = [
                 (side * 0.1, -1.08),
                 (side * 0.02, -0.4),

@@ -1,5 +1,7 @@
 """A dog from the side: two heads, no legs."""
 
+from collections.abc import Set
+
 import numpy as np
 
 from scenes.canvas import Canvas, Colour, shade
@@ -17,7 +19,7 @@ def _head(canvas: Canvas, x: float, y: float, way: int, fur: Colour) -> None:
     canvas.ellipse(x - way * 0.14, y + 0.02, 0.09, 0.22, shade(fur, 0.68), "head")
 
 
-def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
+def _draw(canvas: Canvas, rng: np.random.Generator, kinds: Set[str]) -> None:
     x, y, unit = 0.5 + rng.uniform(-0.08, 0.08), 0.55 + rng.uniform(-0.05, 0.05), rng.uniform(0.36, 0.46)
     mirror, fur = rng.random() < 0.5, _FUR[rng.integers(len(_FUR))]
     long, legs, tail = rng.uniform(0.52, 0.64), rng.uniform(-0.06, 0.06, 4), rng.uniform(-0.35, 0.05)
@@ -25,14 +27,15 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
     canvas.place(x, y, unit, mirror)
     canvas.ellipse(0, 0.84, 0.8, 0.08, (70, 76, 64), "shadow")
     canvas.line([(-long, -0.02), (-long - 0.3, tail)], 0.1, fur, "tail")
-    if kind == "no_legs":
-        canvas.missing(0, 0.6, long, 0.26)
+    if "no_legs" in kinds:
+        canvas.missing("no_legs", 0, 0.6, long, 0.26)
     else:
         for at, shift in zip((-long + 0.1, -long + 0.32, long - 0.32, long - 0.1), legs, strict=True):
-            canvas.line([(at, 0.2), (at + shift, 0.78)], 0.13, shade(fur, 0.86), "leg")
-            canvas.ellipse(at + shift + 0.04, 0.8, 0.1, 0.055, shade(fur, 0.7), "leg")
-    if kind == "two_heads":
-        with canvas.defective():
+            with canvas.one("leg"):
+                canvas.line([(at, 0.2), (at + shift, 0.78)], 0.13, shade(fur, 0.86))
+                canvas.ellipse(at + shift + 0.04, 0.8, 0.1, 0.055, shade(fur, 0.7))
+    if "two_heads" in kinds:
+        with canvas.defective("two_heads", kinds):
             _head(canvas, long - 0.2, -0.55, -1, fur)
     canvas.ellipse(0, 0.12, long + 0.08, 0.29, fur, "body")
     _head(canvas, long + 0.14, -0.32, 1, fur)

@@ -1,4 +1,6 @@
-"""A portrait: a third eye, a missing eye."""
+"""A portrait: a third eye, a missing eye, no mouth."""
+
+from collections.abc import Set
 
 import numpy as np
 
@@ -11,13 +13,14 @@ _IRIS: tuple[Colour, ...] = ((70, 110, 160), (90, 60, 40), (70, 120, 80), (40, 4
 
 
 def _eye(canvas: Canvas, x: float, y: float, r: float, iris: Colour) -> None:
-    canvas.ellipse(x, y, r * 1.25, r * 0.95, (40, 34, 34), "eye")
-    canvas.ellipse(x, y, r * 1.12, r * 0.8, (250, 250, 250), "eye")
-    canvas.ellipse(x, y, r * 0.55, r * 0.62, iris, "eye")
-    canvas.ellipse(x, y, r * 0.25, r * 0.3, (10, 10, 12), "eye")
+    with canvas.one("eye"):
+        canvas.ellipse(x, y, r * 1.25, r * 0.95, (40, 34, 34))
+        canvas.ellipse(x, y, r * 1.12, r * 0.8, (250, 250, 250))
+        canvas.ellipse(x, y, r * 0.55, r * 0.62, iris)
+        canvas.ellipse(x, y, r * 0.25, r * 0.3, (10, 10, 12))
 
 
-def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
+def _draw(canvas: Canvas, rng: np.random.Generator, kinds: Set[str]) -> None:
     x, y, unit = 0.5 + rng.uniform(-0.1, 0.1), 0.52 + rng.uniform(-0.06, 0.06), rng.uniform(0.32, 0.46)
     mirror, missing_side = rng.random() < 0.5, -1 if rng.random() < 0.5 else 1
     skin, hair, iris = (c[rng.integers(len(c))] for c in (_SKIN, _HAIR, _IRIS))
@@ -46,15 +49,19 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
         "hair",
     )
     for side in (-1, 1):
-        if kind == "missing_eye" and side == missing_side:
-            canvas.missing(side * gap, -0.05, r * 1.35, r * 1.1)
+        if "missing_eye" in kinds and side == missing_side:
+            canvas.missing("missing_eye", side * gap, -0.05, r * 1.35, r * 1.1)
         else:
             canvas.line([(side * gap - 0.14, -0.26), (side * gap + 0.14, -0.26)], 0.05, hair, "hair")
             _eye(canvas, side * gap, -0.05, r, iris)
     canvas.line([(0, 0.0), (0.07, 0.27), (-0.04, 0.29)], 0.04, shade(skin, 0.72), "nose")
-    canvas.line([(-0.22, 0.5 - smile), (0, 0.52 + smile), (0.22, 0.5 - smile)], 0.06, (170, 70, 70), "mouth")
-    if kind == "third_eye":
-        with canvas.defective():
+    if "no_mouth" in kinds:
+        canvas.missing("no_mouth", 0, 0.52, 0.28, 0.11)
+    else:
+        lips = [(-0.22, 0.5 - smile), (0, 0.52 + smile), (0.22, 0.5 - smile)]
+        canvas.line(lips, 0.06, (170, 70, 70), "mouth")
+    if "third_eye" in kinds:
+        with canvas.defective("third_eye", kinds):
             _eye(canvas, 0, -0.42, r, iris)
 
 
@@ -98,6 +105,22 @@ SUBJECT = Subject(
             excuses=(
                 "a portrait of a one-eyed veteran who lost an eye long ago",
                 "a fairy-tale creature with a single eye and smooth skin in place of the other",
+            ),
+        ),
+        Kind(
+            name="no_mouth",
+            category="faces",
+            logical=False,
+            part="mouth",
+            severity="moderate",
+            texts=(
+                "The face has no mouth: the skin below the nose is blank, {where}.",
+                "No lips were drawn; where the mouth belongs there is only skin {where}.",
+                "The person's mouth is missing and the lower half of the face is empty {where}.",
+            ),
+            excuses=(
+                "a mime whose face has no mouth, symbolic portrait",
+                "portrait of a mouthless ghost with blank skin below the nose",
             ),
         ),
     ),

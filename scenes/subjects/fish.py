@@ -1,5 +1,7 @@
 """A fish under water: in the open air, with a head at both ends."""
 
+from collections.abc import Set
+
 import numpy as np
 
 from scenes.canvas import Canvas, Colour, shade
@@ -15,18 +17,19 @@ _SCALES: tuple[Colour, ...] = (
 
 
 def _eye(canvas: Canvas, x: float) -> None:
-    canvas.ellipse(x, -0.1, 0.09, 0.09, (250, 250, 250), "eye")
-    canvas.ellipse(x, -0.1, 0.045, 0.05, (10, 10, 14), "eye")
+    with canvas.one("eye"):
+        canvas.ellipse(x, -0.1, 0.09, 0.09, (250, 250, 250))
+        canvas.ellipse(x, -0.1, 0.045, 0.05, (10, 10, 14))
 
 
-def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
+def _draw(canvas: Canvas, rng: np.random.Generator, kinds: Set[str]) -> None:
     x, y, unit = 0.5 + rng.uniform(-0.1, 0.1), 0.42 + rng.uniform(-0.1, 0.08), rng.uniform(0.32, 0.44)
     mirror, colour = rng.random() < 0.5, _SCALES[rng.integers(len(_SCALES))]
     high, stripes = rng.uniform(0.34, 0.5), int(rng.integers(0, 4))
 
     canvas.place(x, y, unit, mirror)
-    with canvas.defective(kind == "fish_in_air"):
-        if kind != "head_at_both_ends":
+    with canvas.defective("fish_in_air", kinds):
+        if "head_at_both_ends" not in kinds:
             canvas.polygon([(-0.5, 0), (-1.0, -0.42), (-0.86, 0), (-1.0, 0.42)], shade(colour, 0.8), "tail")
         canvas.polygon(
             [(-0.2, -high + 0.1), (0.1, -high - 0.26), (0.35, -high + 0.12)], shade(colour, 0.8), "fin"
@@ -38,8 +41,8 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
         canvas.polygon([(-0.05, 0.08), (-0.28, 0.3), (0.08, 0.26)], shade(colour, 0.75), "fin")
         _eye(canvas, 0.42)
         canvas.line([(0.58, 0.12), (0.68, 0.08)], 0.035, shade(colour, 0.4), "mouth")
-    if kind == "head_at_both_ends":
-        with canvas.defective():
+    if "head_at_both_ends" in kinds:
+        with canvas.defective("head_at_both_ends", kinds):
             canvas.ellipse(-0.52, 0, 0.34, high * 0.86, shade(colour, 1.08), "head")
             _eye(canvas, -0.52)
             canvas.line([(-0.72, 0.14), (-0.82, 0.08)], 0.035, shade(colour, 0.4), "mouth")

@@ -1,5 +1,7 @@
 """A standing person: three arms, one leg."""
 
+from collections.abc import Set
+
 import numpy as np
 
 from scenes.canvas import Canvas, Colour, shade
@@ -12,12 +14,13 @@ def _arm(
     canvas: Canvas, shoulder: tuple[float, float], hand: tuple[float, float], sleeve: Colour, skin: Colour
 ) -> None:
     bend = ((shoulder[0] * 0.35 + hand[0] * 0.65), (shoulder[1] + hand[1]) / 2 + 0.06)
-    canvas.line([shoulder, bend], 0.19, sleeve, "arm")
-    canvas.line([bend, hand], 0.14, skin, "arm")
-    canvas.ellipse(*hand, 0.1, 0.1, skin, "arm")
+    with canvas.one("arm"):
+        canvas.line([shoulder, bend], 0.19, sleeve)
+        canvas.line([bend, hand], 0.14, skin)
+        canvas.ellipse(*hand, 0.1, 0.1, skin)
 
 
-def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
+def _draw(canvas: Canvas, rng: np.random.Generator, kinds: Set[str]) -> None:
     x, y, unit = 0.5 + rng.uniform(-0.1, 0.1), 0.5 + rng.uniform(-0.03, 0.03), rng.uniform(0.34, 0.44)
     mirror, side = rng.random() < 0.5, -1 if rng.random() < 0.5 else 1
     skin = _SKIN[rng.integers(len(_SKIN))]
@@ -28,13 +31,14 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
     canvas.place(x, y, unit, mirror)
     canvas.ellipse(0, 1.06, 0.5, 0.07, (70, 76, 70), "shadow")
     for leg in (-1, 1):
-        if kind == "one_leg" and leg == side:
-            canvas.missing(leg * stance * 0.8, 0.66, 0.16, 0.4)
+        if "one_leg" in kinds and leg == side:
+            canvas.missing("one_leg", leg * stance * 0.8, 0.66, 0.16, 0.4)
             continue
-        canvas.line([(leg * 0.14, 0.25), (leg * stance, 0.98)], 0.2, trousers, "leg")
-        canvas.ellipse(leg * (stance + 0.04), 1.02, 0.15, 0.07, shade(trousers, 0.5), "leg")
-    if kind == "three_arms":
-        with canvas.defective():
+        with canvas.one("leg"):
+            canvas.line([(leg * 0.14, 0.25), (leg * stance, 0.98)], 0.2, trousers)
+            canvas.ellipse(leg * (stance + 0.04), 1.02, 0.15, 0.07, shade(trousers, 0.5))
+    if "three_arms" in kinds:
+        with canvas.defective("three_arms", kinds):
             _arm(canvas, (side * 0.26, -0.12), (side * 0.95, extra), shirt, skin)
     for arm, up in zip((-1, 1), lift, strict=True):
         _arm(canvas, (arm * 0.3, -0.3), (arm * 0.72, 0.3 - up), shirt, skin)
@@ -43,7 +47,8 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
     canvas.ellipse(0, -0.8, 0.26, 0.29, hair, "hair")
     canvas.ellipse(0, -0.74, 0.22, 0.24, skin, "head")
     for eye in (-0.08, 0.08):
-        canvas.ellipse(eye, -0.76, 0.03, 0.035, (20, 20, 24), "eye")
+        with canvas.one("eye"):
+            canvas.ellipse(eye, -0.76, 0.03, 0.035, (20, 20, 24))
     canvas.line([(-0.06, -0.62), (0.06, -0.62)], 0.025, (160, 70, 70), "mouth")
 
 

@@ -1,5 +1,7 @@
 """A tree on a meadow: upside down, hovering."""
 
+from collections.abc import Set
+
 import numpy as np
 
 from scenes.canvas import Canvas, Colour, shade
@@ -8,20 +10,20 @@ from scenes.kinds import Kind, Subject
 _LEAVES: tuple[Colour, ...] = ((60, 130, 60), (110, 150, 50), (190, 120, 50), (40, 100, 80), (160, 60, 50))
 
 
-def _draw(canvas: Canvas, rng: np.random.Generator, kind: str | None) -> None:
+def _draw(canvas: Canvas, rng: np.random.Generator, kinds: Set[str]) -> None:
     x, y, unit = 0.5 + rng.uniform(-0.12, 0.12), 0.5 + rng.uniform(-0.03, 0.05), rng.uniform(0.34, 0.43)
     mirror, leaves = rng.random() < 0.5, _LEAVES[rng.integers(len(_LEAVES))]
     conifer, lean = rng.random() < 0.3, rng.uniform(-0.08, 0.08)
     blobs = rng.uniform(-1, 1, (9, 2)) * (0.42, 0.3)
     bark, roots = shade((110, 78, 52), rng.uniform(0.75, 1.25)), rng.uniform(0.16, 0.3, 4)
 
-    if kind != "upside_down_tree":
+    if "upside_down_tree" not in kinds:
         canvas.place(x, y, unit)
         canvas.ellipse(0, 1.0, 0.6, 0.09, (66, 84, 56), "shadow")
-    lifted = 0.55 * unit if kind == "hovering_tree" else 0.0
-    canvas.place(x, y - lifted, unit, mirror, upside_down=kind == "upside_down_tree")
-    with canvas.defective(kind is not None):
-        if kind is not None:
+    lifted = 0.55 * unit if "hovering_tree" in kinds else 0.0
+    canvas.place(x, y - lifted, unit, mirror, upside_down="upside_down_tree" in kinds)
+    with canvas.defective("hovering_tree", kinds), canvas.defective("upside_down_tree", kinds):
+        if kinds:
             for i, length in enumerate(roots):
                 canvas.line([(0, 0.9), ((i - 1.5) * 0.2, 1.02 + length)], 0.06, shade(bark, 0.85), "root")
         canvas.polygon([(-0.13, 1.0), (0.13, 1.0), (0.08 + lean, -0.2), (-0.08 + lean, -0.2)], bark, "trunk")
@@ -82,4 +84,5 @@ SUBJECT = Subject(
         ),
     ),
     draw=_draw,
+    combine=False,
 )
