@@ -1,5 +1,8 @@
 """Training pictures: each base scene clean and with two sets of anomalies, zoomed, moved and degraded alike."""
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 
 from nano.build import SIDE
@@ -38,26 +41,32 @@ def triple(seed: int, index: int, augment: bool) -> list[Picture]:
     return [draw_picture(base, anomalies, SIDE, shift) for anomalies in pictures_of(base)]
 
 
+def of_one_subject(seed: int, n: int) -> list[int]:
+    """The first `n` base scenes of `seed` in which one subject stands alone: where a curriculum begins."""
+    found = (i for i in itertools.count() if len(choose(seed, i).cells) == 1)
+    return list(itertools.islice(found, n))
+
+
 class Triples:
-    """Base scenes of one seed as arrays of three pictures each.
+    """The base scenes `indices` of one seed as arrays of three pictures each.
 
     `index` int64 (), the base scene's; `image` uint8 (3, h, w, 3) RGB; `parts` uint8 (3, 32, 32), indices into
-    PARTS; `masks` float32 (3, 3, 32, 32), for each picture its (at most three) defects' covered share of each cell; `kinds`
-    float32 (3, kinds), 1 for each kind shown; `quality` float32 (3, 2): where the anomalies count as defects, and where not.
+    PARTS; `masks` float32 (3, 3, 32, 32), for each picture its (at most three) defects' covered share of each
+    cell; `kinds` float32 (3, kinds), 1 for each kind shown; `quality` float32 (3, 2): where the anomalies count as
+    defects, and where not.
     """
 
-    def __init__(self, seed: int, start: int, stop: int, augment: bool) -> None:
-        self.seed, self.start, self.stop, self.augment = seed, start, stop, augment
+    def __init__(self, seed: int, indices: Sequence[int], augment: bool) -> None:
+        self.seed, self.indices, self.augment = seed, indices, augment
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        return len(self.indices)
 
     def __getitem__(self, at: int) -> dict[str, np.ndarray]:
-        if not 0 <= at < len(self):
-            raise IndexError(at)
-        pictures = triple(self.seed, self.start + at, self.augment)
+        index = self.indices[at]
+        pictures = triple(self.seed, index, self.augment)
         return {
-            "index": np.array(self.start + at),
+            "index": np.array(index),
             "image": np.stack([np.asarray(p.image) for p in pictures]),
             "parts": np.stack([_parts(p) for p in pictures]),
             "masks": np.stack([_masks(p) for p in pictures]),

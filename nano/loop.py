@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from nano.data import TRAIN_SEED, Triples
+from nano.data import TRAIN_SEED, Triples, of_one_subject
 from nano.muon import Muon
 
 BATCH = 14  # base scenes a step; three pictures each
@@ -25,9 +25,14 @@ def loader(data: Triples, workers: int) -> DataLoader[Batch]:
     return DataLoader(pictures, BATCH, num_workers=workers, prefetch_factor=8 if workers else None)
 
 
-def steps_from(start: int, stop: int, workers: int) -> Iterator[Batch]:
-    """The training batches from step `start` on: step k always draws the same scenes."""
-    return iter(loader(Triples(TRAIN_SEED, start * BATCH, stop * BATCH, augment=True), workers))
+def steps_from(start: int, stop: int, workers: int, easy: int = 0) -> Iterator[Batch]:
+    """The training batches from step `start` on: step k always draws the same scenes.
+
+    The first `easy` steps see one subject a picture, the others any scene.
+    """
+    easy = min(easy, stop)
+    indices = [*of_one_subject(TRAIN_SEED, easy * BATCH), *range(easy * BATCH, stop * BATCH)]
+    return iter(loader(Triples(TRAIN_SEED, indices[start * BATCH :], augment=True), workers))
 
 
 def optimisers(model: nn.Module, blocks: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
@@ -53,10 +58,11 @@ def fit(
     steps: int,
     workers: int = 1,
     every: int = 200,
+    easy: int = 0,
 ) -> None:
     """Train for `steps`, from `work/NAME.pt` if it is there; a log line per `every` steps in `work/NAME.jsonl`.
 
-    `loss(batch, step)` gives the weighted terms, whose sum is minimised.
+    `loss(batch, step)` gives the weighted terms, whose sum is minimised; for `easy` see `steps_from`.
     """
     device = next(model.parameters()).device
     base = [[g["lr"] for g in o.param_groups] for o in opts]
@@ -69,7 +75,7 @@ def fit(
         first = state["step"]
     model.train()
     began = time.monotonic()
-    for step, batch in enumerate(steps_from(first, steps, workers), first):
+    for step, batch in enumerate(steps_from(first, steps, workers, easy), first):
         for o, lrs in zip(opts, base, strict=True):
             for group, lr in zip(o.param_groups, lrs, strict=True):
                 group["lr"] = lr * rate(step, steps)

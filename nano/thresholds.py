@@ -20,7 +20,7 @@ def choose_thresholds(head: DefectHead, scenes: int = 200) -> None:
     device = next(head.parameters()).device
     labels, scores, shown, golden = [], [], [], []
     # From the far end of the seed: the scenes that the training log is made of stand at its beginning.
-    for batch in loader(Triples(VALIDATION_SEED, 10_000, 10_000 + scenes, augment=True), workers=0):
+    for batch in loader(Triples(VALIDATION_SEED, range(10_000, 10_000 + scenes), augment=False), workers=0):
         out = head(normalise(batch["image"].flatten(0, 1).to(device)))
         labels.append(batch["kinds"].flatten(0, 1).amax(1).numpy() > 0)
         scores.append(out.presence.sigmoid().cpu().numpy())

@@ -172,7 +172,7 @@ def validate(model: VlmTrainer, scenes: int = 196) -> dict[str, float]:
     """AUC of clean against defective under neutral prompts, and accuracies under excusing ones."""
     device = next(model.parameters()).device
     odds, labels, nll = [], [], []
-    for batch in loader(Triples(VALIDATION_SEED, 0, scenes, augment=False), workers=0):
+    for batch in loader(Triples(VALIDATION_SEED, range(scenes), augment=False), workers=0):
         terms, o, label = model({k: v.to(device) for k, v in batch.items()}, VALIDATION_SEED, True)
         odds.append(o.cpu())
         labels.append(label.cpu())

@@ -146,7 +146,11 @@ class Canvas:
 
     def _targets(self, fill: Colour, part: str) -> list[tuple[ImageDraw.ImageDraw, Colour | int]]:
         # A shape drawn over the defect hides it, so the mask is painted in both cases.
-        return [(self._pens[0], fill), (self._pens[1], self._instance(part)), (self._pens[2], self._in_defect)]
+        return [
+            (self._pens[0], fill),
+            (self._pens[1], self._instance(part)),
+            (self._pens[2], self._in_defect),
+        ]
 
 
 def shade(colour: Colour, factor: float) -> Colour:

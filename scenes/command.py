@@ -32,7 +32,9 @@ class Side(click.ParamType):
         except ValueError:
             self.fail(f"{value!r} is neither a side in pixels nor a range such as 96-512", param, ctx)
         if not SMALLEST <= sides[0] <= sides[1] <= LARGEST:
-            self.fail(f"sides go from {SMALLEST} to {LARGEST} pixels, the lesser first: {value!r}", param, ctx)
+            self.fail(
+                f"sides go from {SMALLEST} to {LARGEST} pixels, the lesser first: {value!r}", param, ctx
+            )
         return sides
 
 
@@ -53,7 +55,9 @@ class Side(click.ParamType):
     help="Six pictures of each of N base scenes, balanced so that no prompt tells the answer.",
 )
 @click.option(
-    "--shift", type=click.Choice(SHIFTS), help="The same scenes changed in a way that nano was not trained on."
+    "--shift",
+    type=click.Choice(SHIFTS),
+    help="The same scenes changed in a way that nano was not trained on.",
 )
 @click.option("--parts", is_flag=True, help="Write parts/ too: every finger, eye, leg, letter as a label.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")

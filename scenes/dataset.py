@@ -12,6 +12,7 @@ from flawscribe.manifest import write_manifest
 from flawscribe.records import Golden, Sample
 from scenes import words
 from scenes.draw import Scene, draw_scene
+from scenes.kinds import Kind, Severity
 from scenes.shifts import UNSHIFTED, shift_of
 
 PAIR_ARMS = ("clean", "anomaly", "AA", "AB", "BA", "BB")
@@ -50,7 +51,7 @@ def golden(scene: Scene) -> Golden:
     )
 
 
-def findings(scene: Scene) -> list[tuple[words.Kind, str, words.Severity]]:
+def findings(scene: Scene) -> list[tuple[Kind, str, Severity]]:
     """Kind, place and severity of every anomaly of the picture."""
     picture = scene.picture
     return [
@@ -101,9 +102,9 @@ def write_scenes(
     """Draw scenes into `folder` (`images/`, `masks/`, `manifest.jsonl`) and return the manifest's path.
 
     `size` is the side in pixels, or its least and greatest. `masks/ID.png` is the union of a picture's defects,
-    `masks/ID.K.png` the K-th defect alone where there are several. With `parts`, `parts/ID.png` is a palette image whose
-    values number the part instances, and `meta["parts"]` their names. Raises UserError where the folder
-    already holds a manifest. The manifest is written last: a folder with one is complete.
+    `masks/ID.K.png` the K-th defect alone where there are several. With `parts`, `parts/ID.png` is a palette
+    image whose values number the part instances, and `meta["parts"]` their names. Raises UserError where the
+    folder already holds a manifest. The manifest is written last: a folder with one is complete.
     """
     folder = Path(folder)
     manifest = folder / "manifest.jsonl"

@@ -54,8 +54,8 @@ class Base:
 
 @dataclass(frozen=True)
 class Picture:
-    """RGB `image`; `instances` uint8 (h, w), of which number i shows `parts[i]` (one of canvas.PARTS; 0 the background);
-    a bool (h, w) mask for each of `anomalies`; `polish` in [0, 1], 1 where neither blurred nor grainy."""
+    """RGB `image`; `instances` uint8 (h, w), of which number i shows `parts[i]` (one of canvas.PARTS; 0 the
+    background); a bool (h, w) mask for each of `anomalies`; `polish` in [0, 1], 1 where neither blurred nor grainy."""
 
     image: Image.Image
     instances: np.ndarray
@@ -135,9 +135,7 @@ def _layout(subjects: list[Subject], rng: np.random.Generator) -> tuple[Cell, ..
     )
 
 
-def draw_picture(
-    base: Base, anomalies: Collection[Anomaly], size: int, shift: Shift = UNSHIFTED
-) -> Picture:
+def draw_picture(base: Base, anomalies: Collection[Anomaly], size: int, shift: Shift = UNSHIFTED) -> Picture:
     """Draw the base scene with these anomalies (none: clean), `size` pixels a side, moved and degraded by `shift`."""
     setting = base.setting
     for a in anomalies:

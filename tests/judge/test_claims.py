@@ -13,6 +13,7 @@ from flawscribe.records import Criterion
 from judge.claims import score
 from judge.splitting import MAX_CLAIMS, severity, split
 from judge.words import sentences
+from scenes.kinds import Kind
 from scenes.subjects import KINDS
 from scenes.words import descriptions
 
@@ -32,8 +33,12 @@ def scores(description: str, reference: str) -> tuple[int, int]:
     return score(description, reference, "completeness")[0], score(description, reference, "precision")[0]
 
 
+def of_kind(kind: Kind, place: str) -> tuple[str, str, str]:
+    return descriptions([(kind, place, kind.severity)])
+
+
 def goldens() -> list[str]:
-    texts = [text for kind in KINDS.values() for text in descriptions(kind, "lower right")]
+    texts = [text for kind in KINDS.values() for text in of_kind(kind, "lower right")]
     if REAL.exists():
         rows = map(json.loads, REAL.open(encoding="utf-8"))
         texts += [text for row in rows for text in row.get("descriptions") or ()]
@@ -46,7 +51,7 @@ def test_a_golden_text_against_itself(golden: str) -> None:
 
 
 def test_other_images_golden_texts_score_nothing() -> None:
-    texts = {name: descriptions(kind, "upper left")[0] for name, kind in KINDS.items()}
+    texts = {name: of_kind(kind, "upper left")[0] for name, kind in KINDS.items()}
     pairs = list(itertools.permutations(texts, 2))
     wrong = [(a, b) for a, b in pairs if scores(texts[a], texts[b]) != (0, 0)]
     assert len(wrong) <= 0.02 * len(pairs), wrong
@@ -56,7 +61,7 @@ def test_annotators_wordings_of_one_defect_agree() -> None:
     agreed = [
         scores(a, b)
         for kind in KINDS.values()
-        for a, b in itertools.permutations(descriptions(kind, "centre"), 2)
+        for a, b in itertools.permutations(of_kind(kind, "centre"), 2)
     ]
     assert sum(found == (2, 2) for found in agreed) >= 0.85 * len(agreed)
     assert min(min(found) for found in agreed) >= 1

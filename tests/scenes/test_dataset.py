@@ -8,6 +8,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
 
 from flawscribe.errors import UserError
 from flawscribe.manifest import read_manifest
@@ -37,8 +42,13 @@ def test_manifest_reads_back_with_golden_data_and_masks(tmp_path: Path) -> None:
             assert s.golden.mask
             mask = np.asarray(Image.open(s.golden.mask))
             assert mask.any() and mask.shape == (96, 96)
-            (defect,) = s.meta["defects"]
-            assert defect["location"] in s.golden.descriptions[0]
+            union = np.zeros((96, 96), dtype=bool)
+            for defect in s.meta["defects"]:
+                assert all(defect["location"] in text for text in s.golden.descriptions)
+                one = np.asarray(Image.open(tmp_path / "s" / defect["mask"]))
+                assert one.mean() == pytest.approx(defect["area"], abs=1e-4)
+                union |= one
+            assert (union == mask).all()
         else:
             assert s.golden.mask is None and s.golden.descriptions == ()
     quality = {
@@ -61,6 +71,36 @@ def test_pairs_balance_every_prompt_and_every_picture(tmp_path: Path) -> None:
     assert {s.meta["justified"] for s in samples} == {True, False}
 
 
+def test_prompts_do_not_tell_the_answer(tmp_path: Path) -> None:
+    """Words alone, cross-validated by pair, are at chance."""
+    samples = _read(write_scenes(tmp_path / "s", 150, seed=4, size=64, pairs=True))
+    texts, labels = [s.prompt or "" for s in samples], [s.golden.defective for s in samples if s.golden]
+    reader = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=1000))
+    guesses = cross_val_predict(
+        reader,
+        texts,
+        labels,
+        groups=[s.meta["pair"] for s in samples],
+        cv=GroupKFold(5),
+        method="predict_proba",
+    )
+    assert roc_auc_score(labels, guesses[:, 1]) <= 0.55
+
+
+def test_sizes_parts_and_shifts(tmp_path: Path) -> None:
+    samples = _read(write_scenes(tmp_path / "s", 12, seed=2, size=(96, 512), shift="smaller", parts=True))
+    sizes = set()
+    for s in samples:
+        with Image.open(s.image) as image, Image.open(tmp_path / "s" / "parts" / f"{s.id}.png") as parts:
+            assert image.size == parts.size
+            sizes.add(image.width)
+            assert s.meta["size"] == image.width
+            assert s.meta["shift"] == "smaller"
+            values = np.unique(np.asarray(parts))
+            assert values.max() < len(s.meta["parts"])
+    assert len(sizes) > 4 and min(sizes) >= 96 and max(sizes) <= 512
+
+
 def test_scene_does_not_depend_on_how_many_are_drawn(tmp_path: Path) -> None:
     few, many = (write_scenes(tmp_path / str(n), n, seed=9).parent for n in (3, 6))
     for i in range(3):
@@ -73,6 +113,9 @@ def test_command_makes_a_folder_and_never_overwrites_one(tmp_path: Path) -> None
     assert result.exit_code == 0
     assert json.loads(result.stdout)["scenes"] == 4
     before = (out / "manifest.jsonl").read_bytes()
+    for wrong in ("12", "96-40", "big", "96-9999"):
+        result = CliRunner().invoke(scenes, ["4", "-o", str(tmp_path / "t"), "--size", wrong])
+        assert result.exit_code == 2 and wrong in result.output
     with pytest.raises(UserError, match="already there"):
         write_scenes(out, 9)
     assert (out / "manifest.jsonl").read_bytes() == before
