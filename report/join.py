@@ -66,6 +66,23 @@ class Joined:
         return self.prediction is not None and not self.failed_at("describe")
 
     @property
+    def quality(self) -> float | None:
+        """The picture's quality under its prompt, 1–5; None where nothing is predicted.
+
+        The head gives two scores, for anomalies that count as defects and for anomalies that the prompt asked
+        for; the description tells which holds: p · the former + (1 − p) · the latter, where p is its
+        P(defective), or its yes or no where it gives none. Without either it is the head's own score.
+        """
+        if self.prediction is None:
+            return None
+        head, intended = self.prediction.quality, self.prediction.quality_if_intended
+        if head is None or intended is None or self.description is None:
+            return head
+        known, said = self.description.p_defective, float(self.description.defective)
+        p = said if known is None else known
+        return p * head + (1 - p) * intended
+
+    @property
     def outcome(self) -> Outcome:
         """Where the sample stands against its golden label, by the describing model's yes or no."""
         if not self.ok:

@@ -132,12 +132,18 @@ def _quality(section: dict[str, Any]) -> Table:
     rows = (
         ("srcc", "SRCC", "rank correlation with the golden score"),
         ("plcc", "PLCC", "linear correlation"),
+        ("srcc_raw", "SRCC, raw", "the mask head's score, whatever the description says"),
+        ("plcc_raw", "PLCC, raw", ""),
     )
     notes: tuple[str, ...] = ()
     if n := section["without_prediction"]:
         notes = (f"{n} samples with a golden score have no predicted one.",)
+    # A head with one score has nothing that the description could decide: its raw lines would be the same.
+    shown = (
+        rows if section["srcc"] != section["srcc_raw"] or section["plcc"] != section["plcc_raw"] else rows[:2]
+    )
     return Table(
-        "Quality", tuple(Line(label, hint, section[name]) for name, label, hint in rows), notes=notes
+        "Quality", tuple(Line(label, hint, section[name]) for name, label, hint in shown), notes=notes
     )
 
 

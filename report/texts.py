@@ -81,11 +81,11 @@ class Texts:
 
 
 class Quality:
-    """Collects predicted and golden quality, then correlates."""
+    """Collects predicted and golden quality, then correlates: with the description's help, and the head's alone."""
 
     def __init__(self, segmented: bool) -> None:
         self._segmented = segmented
-        self._pairs: list[tuple[float, float]] = []
+        self._scores: list[tuple[float, float, float]] = []
         self._failed = self._golden = 0
 
     def add(self, j: Joined) -> None:
@@ -96,8 +96,8 @@ class Quality:
         self._golden += 1
         if j.prediction is None:
             self._failed += 1
-        elif j.prediction.quality is not None:
-            self._pairs.append((j.prediction.quality, golden.quality))
+        elif j.quality is not None and j.prediction.quality is not None:
+            self._scores.append((j.quality, j.prediction.quality, golden.quality))
 
     def result(self) -> dict[str, Any]:
         """The section `quality` of metrics.json."""
@@ -105,11 +105,14 @@ class Quality:
             return absent("no sample has a golden quality score")
         if not self._segmented:
             return absent("the run holds no quality predictions (the mask head gives them)")
-        if not self._pairs:
+        if not self._scores:
             return absent(f"none of {self._golden} samples with a golden score has a predicted one")
-        predicted, golden = np.array(self._pairs).T
+        *predictions, golden = np.array(self._scores).T
+        figures = {}
+        for suffix, predicted in zip(("", "_raw"), predictions, strict=True):
+            figures[f"srcc{suffix}"] = entry(statistics.srcc(predicted, golden), self._failed)
+            figures[f"plcc{suffix}"] = entry(statistics.plcc(predicted, golden), self._failed)
         return {
-            "srcc": entry(statistics.srcc(predicted, golden), self._failed),
-            "plcc": entry(statistics.plcc(predicted, golden), self._failed),
-            "without_prediction": self._golden - self._failed - len(self._pairs),
+            **figures,
+            "without_prediction": self._golden - self._failed - len(self._scores),
         }

@@ -1,13 +1,16 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade import NO, SIZE, YES, Builder, box, prediction, says, verdicts
+from handmade import NO, SIZE, YES, Builder, box, failure, prediction, says, verdicts
 from PIL import Image
 
 from flawscribe.records import Description, Golden, MaskPrediction
 from flawscribe.runs import Run
 from report.evaluate import evaluate
+from report.export import export
+from report.join import join
 from report.tables import as_text
 
 
@@ -205,3 +208,37 @@ def test_golden_mask_after_exif_turn(build: Builder) -> None:
     build.entries[0] = sample.model_copy(update={"image": str(build.folder / "turned.jpg")})  # type: ignore[union-attr]
     masks = evaluate(build.run())["masks"]
     assert figure(masks["raw"]["giou"]) == (0.0, 1, 0)
+
+
+def test_the_description_decides_which_quality_counts(build: Builder, tmp_path: Path) -> None:
+    """Of the head's two scores the description's probability, or its yes or no, picks."""
+
+    def head(quality: float, intended: float | None) -> MaskPrediction:
+        return MaskPrediction(quality=quality, quality_if_intended=intended)
+
+    def golden(quality: float) -> Golden:
+        return Golden(defective=False, quality=quality)
+
+    build.add("sure", golden(4.0), says(False, 0.25), head(1.0, 5.0))
+    build.add("yes", golden(2.0), says(True), head(2.0, 4.5))
+    build.add("no", golden(4.5), says(False), head(1.5, 4.5))
+    build.add("one score", golden(3.0), says(True, 0.5), head(3.0, None))
+    build.add("undescribed", golden(2.5), failure("describe"), head(2.5, 5.0))
+    build.add("lost", golden(5.0), says(True), failure("segment"))
+    run = build.run()
+    rows = {j.id: j for j in join(run)}
+    assert {id: j.quality for id, j in rows.items()} == {
+        "sure": 4.0,
+        "yes": 2.0,
+        "no": 4.5,
+        "one score": 3.0,
+        "undescribed": 2.5,
+        "lost": None,
+    }
+    quality = evaluate(run)["quality"]
+    assert figure(quality["srcc"]) == figure(quality["plcc"]) == (near(1), 5, 1)
+    assert quality["srcc_raw"]["value"] < 0 and quality["srcc_raw"]["n"] == 5
+    assert "SRCC, raw" in as_text(evaluate(run))
+    export(run, "jsonl", tmp_path / "rows.jsonl")
+    exported = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert [(row["quality"], row["quality_raw"]) for row in exported[:2]] == [(4.0, 1.0), (2.0, 2.0)]
