@@ -1,6 +1,6 @@
 """A sheet of base scenes for a look: each clean and with its anomalies, the masks outlined in magenta.
 
-    python scripts/draw_sheet.py docs/scenes.png --seed 11 --rows 6
+python scripts/draw_sheet.py docs/scenes.png --seed 11 --rows 6
 """
 
 import argparse
