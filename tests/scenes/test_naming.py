@@ -1,0 +1,93 @@
+"""Naming: which defect kinds a text names, on sentences written by hand."""
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scenes import naming
+from scenes.naming import MAX_CHARACTERS, named
+from scenes.subjects import KINDS, SUBJECTS
+
+Row = dict[str, Any]
+_SENTENCES: dict[str, list[Row]] = yaml.safe_load(
+    Path(__file__).with_name("naming_sentences.yaml").read_text(encoding="utf-8")
+)
+_ALL = [row for part in _SENTENCES.values() for row in part]
+
+
+def test_every_kind_has_rules_of_its_subject_and_sentences_in_both_halves() -> None:
+    rules = {kind: row["subject"] for kind, row in naming._DATA["kinds"].items()}
+    assert rules == {kind.name: name for name, subject in SUBJECTS.items() for kind in subject.kinds}
+    for part in ("develop", "check"):
+        counts = Counter(kind for row in _SENTENCES[part] for kind in row["kinds"])
+        assert counts.keys() == KINDS.keys()
+        assert min(counts.values()) >= 3
+    assert len({row["text"] for row in _ALL}) == len(_ALL)
+
+
+@pytest.mark.parametrize("part", ["check", "fresh"])
+def test_names_the_kinds_of_sentences_written_by_hand(part: str) -> None:
+    right = wrong = lost = 0
+    for row in _SENTENCES[part]:
+        truth, found = set(row["kinds"]), named(row["text"])
+        right, wrong, lost = right + len(truth & found), wrong + len(found - truth), lost + len(truth - found)
+    assert right / (right + lost) >= 0.90
+    assert right / (right + wrong) >= 0.95
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "There are no extra fingers and both eyes are present.",
+        "The handle isn't detached, and the tree is not upside down.",
+        "The dog does not have two heads.",
+        "There is neither a third eye nor a missing leg on the chair.",
+        "The ball is not floating. The letters aren't mirrored or garbled.",
+        "The clock is not without hands.",
+        "No finger is missing.",
+        "No legs of the chair are missing, no gap between its seat and the back.",
+        "The shadow is not inconsistent with the light; the water is not tilted.",
+        "",
+        "?!",
+    ],
+)
+def test_what_is_denied_names_nothing(text: str) -> None:
+    assert named(text) == frozenset()
+    assert named(text, SUBJECTS) == frozenset()
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_subjects_restrict_the_answer_to_their_own_kinds(subject: str) -> None:
+    own = {kind.name for kind in SUBJECTS[subject].kinds}
+    for row in _ALL:
+        assert named(row["text"], [subject]) <= own, row
+        assert named(row["text"], [subject]) >= named(row["text"]) & own, row
+
+
+def test_subjects_tell_whose_part_is_meant() -> None:
+    assert named("A leg is missing.") == frozenset()
+    assert named("A leg is missing.", {"chair"}) == {"missing_chair_leg"}
+    assert named("A leg is missing.", {"person"}) == {"one_leg"}
+    assert named("The table is missing a leg.", {"chair"}) == frozenset()
+    assert named("It has no hands.", {"clock"}) == {"no_hands"}
+    assert named("It has no hands.", {"mug", "face"}) == frozenset()
+
+
+def test_a_pronoun_means_what_the_sentence_before_was_about() -> None:
+    assert named("A dog sits on the lawn. Its legs are missing.") == {"no_legs"}
+    assert named("There is a red ball on the right. It floats in the air.") == {"floating_ball"}
+
+
+def test_reads_quickly_and_long_texts_without_delay() -> None:
+    texts = [row["text"] for row in _ALL] * 4
+    start = time.process_time()
+    for text in texts:
+        named(text)
+    assert len(texts) / (time.process_time() - start) >= 2_000
+    start = time.process_time()
+    named("a missing leg of the dog and the chair and " * (2 * MAX_CHARACTERS // 40))
+    assert time.process_time() - start < 1
