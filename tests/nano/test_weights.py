@@ -20,7 +20,7 @@ WEIGHTS = Path(resolve_model("nano").path).parent
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The whole chain over pairs of a seed that nothing was trained or tuned on."""
     folder = tmp_path_factory.mktemp("nano")
-    run = open_run(str(write_scenes(folder / "scenes", 20, seed=90_210, pairs=True)), str(folder / "run"))
+    run = open_run(str(write_scenes(folder / "scenes", 30, seed=90_210, pairs=True)), str(folder / "run"))
     return run_pipeline(run, engine="transformers").metrics
 
 
@@ -29,15 +29,26 @@ def test_every_answer_is_valid(metrics: dict[str, Any]) -> None:
 
 
 def test_pairs_are_told_apart_by_text_and_by_mask(metrics: dict[str, Any]) -> None:
-    pairs = metrics["detection"]["within_pairs"]["description"]
-    assert pairs["auc"]["value"] >= 0.90
-    assert pairs["pair_accuracy"]["value"] >= 0.90
-    assert metrics["masks"]["raw"]["giou"]["value"] >= 0.40
+    """Far above what the prompt or the picture alone gives; the card has the figures on many more scenes."""
+    within = metrics["scenes"]["within_pairs"]
+    assert within["description"]["all"]["auc"]["value"] >= 0.85
+    assert within["description"]["plain"]["auc_within"]["value"] >= 0.85
+    assert within["above_prompt_only"]["all"]["value"] >= 0.3
+    assert within["mask_head"]["plain"]["auc"]["value"] >= 0.85
+    assert metrics["scenes"]["masks"]["giou_raw"]["value"] >= 0.35
+
+
+def test_the_prompt_decides_where_the_picture_cannot(metrics: dict[str, Any]) -> None:
+    told = metrics["scenes"]["justification"]
+    assert told["justified_called_flawless"]["value"] >= 0.75
+    assert told["unjustified_called_defective"]["value"] >= 0.7
 
 
 def test_descriptions_name_what_is_wrong(metrics: dict[str, Any]) -> None:
-    assert metrics["texts"]["completeness"]["value"] >= 1.2
-    assert metrics["quality"]["srcc"]["value"] >= 0.3
+    named = metrics["scenes"]["named"]
+    assert named["recall"]["value"] >= 0.55
+    assert named["precision"]["value"] >= 0.6
+    assert metrics["quality"]["srcc"]["value"] >= 0.55
 
 
 def test_weights_are_small_and_hold_no_pickle() -> None:
