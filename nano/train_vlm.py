@@ -42,11 +42,15 @@ class TextRow:
     user: str
     defects: tuple[int, ...]
 
+    def seen(self, masks: np.ndarray) -> list[int]:
+        """Which of its defects lie in sight, by its picture's covered shares, float (3, 32, 32)."""
+        return [i for i in self.defects if masks[i].any()]
+
     def answer(self, base: Base, masks: np.ndarray) -> str:
         """The wire format's JSON for this row, from its picture's covered shares, float (3, 32, 32)."""
         shown = pictures_of(base)[self.picture]
         found = []
-        for i in self.defects:
+        for i in self.seen(masks):
             kind, seen = shown[i].kind, masks[i] >= 0.5
             place = words.location(seen if seen.any() else masks[i] > 0)
             found.append((kind, place, words.severity(kind, float(masks[i].mean()))))
@@ -125,14 +129,15 @@ class VlmTrainer(torch.nn.Module):
             base = choose(seed, index)
             for row in rows_of(base):
                 ask = f"<|user|>{_IMAGE}{row.user}{END}<|assistant|>"
+                seen = row.seen(masks[b, row.picture])
                 answer = row.answer(base, masks[b, row.picture])
                 before = self.tokenizer.encode(ask, add_special_tokens=False)
                 after = self.tokenizer.encode(answer + END, add_special_tokens=False)
                 ids.append(before + after)
                 answers.append([0] * len(before) + [1] * len(after))
-                booleans.append(len(before) + after.index(self.true if row.defects else self.false))
+                booleans.append(len(before) + after.index(self.true if seen else self.false))
                 pictures.append(3 * b + row.picture)
-                labels.append(float(bool(row.defects)))
+                labels.append(float(bool(seen)))
         longest = max(map(len, ids))
         pad = self.tokenizer.pad_token_id
         device = batch["image"].device

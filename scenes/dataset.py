@@ -11,7 +11,7 @@ from flawscribe.errors import UserError
 from flawscribe.manifest import write_manifest
 from flawscribe.records import Golden, Sample
 from scenes import words
-from scenes.draw import Scene, draw_scene
+from scenes.draw import Scene, choose, draw_scene, in_sight
 from scenes.kinds import Kind, Severity
 from scenes.shifts import UNSHIFTED, shift_of
 
@@ -32,7 +32,7 @@ def scenes(
         rng = np.random.default_rng((seed, index, 99))
         arms = PAIR_ARMS if pairs else (str(rng.choice(_SINGLE_ARMS, p=_SINGLE_SHARES)),)
         size = int(np.random.default_rng((seed, index, 96)).integers(sizes[0], sizes[1] + 1))
-        moved = shift_of(shift, seed, index) if shift else UNSHIFTED
+        moved = in_sight(choose(seed, index), shift_of(shift, seed, index)) if shift else UNSHIFTED
         yield from (draw_scene(seed, index, arm, size, moved) for arm in arms)
 
 

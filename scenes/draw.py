@@ -1,7 +1,7 @@
 """One picture and one scene from one seed."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -155,6 +155,16 @@ def draw_picture(base: Base, anomalies: Collection[Anomaly], size: int, shift: S
         instances, *shown = (np.ascontiguousarray(m[:, ::-1]) for m in (instances, *shown))
     image, polish = finish(image, _rng(base.seed, base.index, _STYLE), shift)
     return Picture(image, instances, tuple(parts), tuple(anomalies), tuple(shown), polish)
+
+
+def in_sight(base: Base, shift: Shift) -> Shift:
+    """The shift, or as much less of it as leaves every anomaly of the base scene in sight."""
+    for _ in range(4):
+        pictures = (draw_picture(base, anomalies, 64, shift) for anomalies in (base.several, (base.b,)))
+        if all(mask.any() for picture in pictures for mask in picture.masks):
+            return shift
+        shift = shift.halved()
+    return replace(shift, scale=1.0, dx=0.0, dy=0.0)
 
 
 def draw_scene(seed: int, index: int, arm: str, size: int, shift: Shift = UNSHIFTED) -> Scene:

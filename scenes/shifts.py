@@ -1,6 +1,6 @@
 """Shifts: the same scenes smaller, larger, moved, mirrored or degraded, to see what a model clings to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,10 @@ class Shift:
     blur: float = 0.0
     jpeg: int = 0
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def halved(self) -> "Shift":
+        """Half the zoom and half the move; the rest as it is."""
+        return replace(self, scale=(1 + self.scale) / 2, dx=self.dx / 2, dy=self.dy / 2)
 
 
 UNSHIFTED = Shift()

@@ -14,7 +14,7 @@ def _draw(canvas: Canvas, rng: np.random.Generator, kinds: Set[str]) -> None:
     x, y, unit = 0.48 + rng.uniform(-0.08, 0.08), 0.6 + rng.uniform(-0.05, 0.06), rng.uniform(0.28, 0.38)
     mirror, glaze = rng.random() < 0.5, _GLAZE[rng.integers(len(_GLAZE))]
     wide, high, band = rng.uniform(0.5, 0.62), rng.uniform(0.6, 0.75), rng.random() < 0.5
-    away, sway = rng.uniform(0.5, 0.62), rng.uniform(-0.15, 0.15, 3)
+    away, sway = rng.uniform(0.32, 0.42), rng.uniform(-0.15, 0.15, 3)
     table = shade((150, 108, 74), rng.uniform(0.7, 1.25))
 
     canvas.place(x, y, unit, mirror)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from scenes.canvas import PARTS, Canvas
-from scenes.draw import Anomaly, Base, choose, draw_picture, draw_scene
+from scenes.draw import Anomaly, Base, choose, draw_picture, draw_scene, in_sight
 from scenes.kinds import Kind
 from scenes.settings import background
-from scenes.shifts import SHIFTS, Shift, shift_of
+from scenes.shifts import SHIFTS, UNSHIFTED, Shift, shift_of
 from scenes.subjects import KINDS, SUBJECTS
 from scenes.words import descriptions, location, opinion, severity
 
@@ -130,11 +130,20 @@ def test_shifts_change_the_picture_alike_in_every_arm(name: str) -> None:
     assert share == pytest.approx(expected, rel=0.35)
 
 
-def test_no_shift_hides_every_defect() -> None:
-    for name in ("larger", "moved"):
-        for index in range(60):
-            base = choose(6, index)
-            assert draw_picture(base, (base.b,), 96, shift_of(name, 6, index)).mask.any()
+@pytest.mark.parametrize("shift", [None, "larger", "moved"])
+def test_every_defect_is_in_sight(shift: str | None) -> None:
+    for index in range(150):
+        base = choose(6, index)
+        moved = in_sight(base, shift_of(shift, 6, index)) if shift else UNSHIFTED
+        for anomalies in (base.several, (base.b,)):
+            assert all(m.any() for m in draw_picture(base, anomalies, 64, moved).masks), (index, anomalies)
+
+
+def test_a_shift_that_hides_a_defect_is_taken_in_part() -> None:
+    base = choose(6, 1)
+    assert in_sight(base, Shift(dx=0.02)) == Shift(dx=0.02)
+    less = in_sight(base, Shift(dx=3.0, blur=1.0))
+    assert 0 <= less.dx < 1 and less.blur == 1.0
 
 
 def test_a_mirrored_sign_stays_readable() -> None:
