@@ -1,6 +1,5 @@
 """Detection: the describing model's yes or no and its probability, and the mask head's own probability."""
 
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,6 @@ from report.join import Joined
 
 BINS = 20
 ROC_POINTS = 200
-PAIR_ARMS = {"clean": False, "anomaly": True}
-"""The two arms of a pair that differ in the picture alone; the others vary the prompt too."""
 
 
 class Detection:
@@ -27,7 +24,6 @@ class Detection:
         self._head: list[tuple[bool, float]] = []
         self._failed = {True: 0, False: 0}
         self._head_failed = self._head_silent = 0
-        self._pairs: defaultdict[str, dict[bool, tuple[float | None, float | None]]] = defaultdict(dict)
 
     def add(self, j: Joined) -> None:
         """Take in a sample; those without a golden label do not count here."""
@@ -48,17 +44,6 @@ class Detection:
             self._head_silent += 1
         else:
             self._head_failed += self._segmented
-        self._add_pair(j, label, p_mask)
-
-    def _add_pair(self, j: Joined, label: bool, p_mask: float | None) -> None:
-        meta = j.sample.meta if j.sample else {}
-        pair, arm = meta.get("pair"), meta.get("arm")
-        if isinstance(pair, str | int) and isinstance(arm, str) and PAIR_ARMS.get(arm) is label:
-            said = None
-            if j.description is not None:
-                p = j.description.p_defective
-                said = float(j.description.defective) if p is None else p
-            self._pairs[str(pair)][label] = said, p_mask
 
     def result(self) -> dict[str, Any]:
         """The section `detection` of metrics.json."""
@@ -68,7 +53,7 @@ class Detection:
             "n_defective": sum(label for label, _ in self._golden),
             "n_clean": sum(not label for label, _ in self._golden),
         }
-        return {**result, **self._description(), **self._mask_head(), **self._within_pairs()}
+        return {**result, **self._description(), **self._mask_head()}
 
     def _description(self) -> dict[str, Any]:
         failed = sum(self._failed.values())
@@ -109,36 +94,9 @@ class Detection:
             "roc_mask": roc(labels, scores),
         }
 
-    def _within_pairs(self) -> dict[str, Any]:
-        """Over pairs of pictures that differ by one anomaly; a pair with a failed arm counts as failed."""
-        whole = [p for p in self._pairs.values() if len(p) == 2]
-        if not whole:
-            return {}
-        result: dict[str, Any] = {}
-        for name, at in (("description", 0), ("mask_head", 1)):
-            known = [(p[False][at], p[True][at]) for p in whole]
-            both = np.array([pair for pair in known if None not in pair], dtype=float).reshape(-1, 2)
-            if len(both):
-                clean, anomaly = both[:, 0], both[:, 1]
-                wins = (anomaly > clean) + 0.5 * (anomaly == clean)
-                result[name] = {
-                    "auc": entry(statistics.bootstrap(_paired_auc, clean, anomaly), len(known) - len(both)),
-                    "pair_accuracy": entry(statistics.mean(wins), len(known) - len(both)),
-                }
-        return {"within_pairs": result} if result else {}
-
 
 def _share(hits: np.ndarray, failed: int, why_none: str) -> dict[str, Any]:
     return entry(statistics.mean(hits.astype(float)), failed) if len(hits) else nothing(why_none, failed)
-
-
-def _paired_auc(clean: np.ndarray, anomaly: np.ndarray) -> float:
-    """AUC over both arms of every pair (each resampled as a pair), by ranks: ties count one half."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.concatenate([clean, anomaly]))
-    n = len(clean)
-    return float((ranks[n:].sum() - n * (n + 1) / 2) / (n * n))
 
 
 def roc(labels: np.ndarray, scores: np.ndarray) -> list[list[float]]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flawscribe.runs import Run, write_atomically
+from report.benchmark import Benchmark
 from report.detection import Detection
 from report.join import OUTCOMES, join
 from report.masks import Masks
@@ -28,6 +29,7 @@ def evaluate(run: Run) -> dict[str, Any]:
         "texts": Texts(judged),
         "quality": Quality(segmented),
     }
+    scenes = Benchmark(described, segmented)
     counts = Counter[str]()
     outcomes = Counter[str](dict.fromkeys(OUTCOMES, 0))
     failures: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -44,7 +46,10 @@ def evaluate(run: Run) -> dict[str, Any]:
             failures[failure.stage][failure.kind.value] += 1
         for section in sections.values():
             section.add(j)
+        scenes.add(j)
     results = {name: section.result() for name, section in sections.items()}
+    if (of_scenes := scenes.result()) is not None:
+        results["scenes"] = of_scenes
     if masks.golden_failures:
         failures["golden masks"] = masks.golden_failures
     names = ("samples", "ok", "failed", "golden_defective", "golden_clean", "called_defective")

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from flawscribe.runs import Run, write_atomically
-from report import figures, tables
+from report import benchmark_figures, benchmark_tables, figures, tables
 from report.cards import card, choose
 from report.evaluate import evaluate
 from report.join import OUTCOMES, join
@@ -47,6 +48,7 @@ def write_report(run: Run, gallery: int = GALLERY, metrics: dict[str, Any] | Non
         operating_point=figures.operating_point(detection),
         bars=figures.bars(detection.get("histogram")),
         side=figures.SIDE,
+        scenes=_scenes(figures_of_run),
         cards=(card(j) for j in chosen),
         total=choice.seen,
         shown=len(chosen),
@@ -109,6 +111,20 @@ def _stages(run: Run) -> list[tuple[str, dict[str, Any]]]:
         rest = {k: v for k, v in facts.items() if k != "settings" and v not in (None, {}, [])}
         rows.append((name, {**settings, **rest}))
     return rows
+
+
+def _scenes(metrics: dict[str, Any]) -> dict[str, Any] | None:
+    """What the page shows of the section `scenes`, None where the run holds none."""
+    if (section := metrics.get("scenes")) is None:
+        return None
+    return {
+        "title": benchmark_tables.title(section),
+        "table": replace(benchmark_tables.scenes_table(section), title="Main figures"),
+        "grids": benchmark_tables.grids(section),
+        "chart": benchmark_figures.size_chart(section),
+        "width": benchmark_figures.WIDTH,
+        "height": benchmark_figures.HEIGHT,
+    }
 
 
 def _tiles(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any], str, float, float]]:

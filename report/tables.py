@@ -1,38 +1,9 @@
 """The figures as rows for people: the same ones in the terminal and in the HTML report."""
 
-from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Line:
-    """One figure: what it is, how to read it, its entry of metrics.json."""
-
-    label: str
-    hint: str
-    entry: dict[str, Any]
-
-    @property
-    def value(self) -> str:
-        """The value to three digits, or a dash."""
-        return _digits(self.entry["value"])
-
-    @property
-    def interval(self) -> str:
-        """The 95 % interval, or nothing where there is none."""
-        low, high = self.entry["low"], self.entry["high"]
-        return "" if low is None or high is None else f"{_digits(low)} – {_digits(high)}"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A section: its lines, or why it is absent, and what to know about it."""
-
-    title: str
-    lines: tuple[Line, ...] = ()
-    absent: str | None = None
-    notes: tuple[str, ...] = ()
-
+from report.benchmark_tables import scenes_table
+from report.lines import Line, Table
 
 _DETECTION = (
     ("auc", "AUC of the description", ""),
@@ -44,7 +15,6 @@ _DETECTION = (
     ("accuracy", "Accuracy", "misleading where one class is rare"),
     ("auc_mask", "AUC of the mask head", "from its own probability P(mask)"),
 )
-_PAIRS = (("auc", "AUC within pairs"), ("pair_accuracy", "Pair accuracy"))
 _MASKS = (
     ("giou", "gIoU", "mean of per-image IoU"),
     ("ciou", "cIoU", "summed intersection over summed union"),
@@ -59,7 +29,7 @@ _VARIANTS = (
 
 
 def tables(metrics: dict[str, Any]) -> list[Table]:
-    """Detection, masks, texts, quality."""
+    """Detection, masks, texts, quality: what every run has."""
     return [
         _detection(metrics["detection"]),
         _masks(metrics["masks"]),
@@ -78,11 +48,6 @@ def _detection(section: dict[str, Any]) -> Table:
         if name == "auc_yes_no" and section["auc_from"] == "yes/no":
             continue
         lines.append(Line(label, hint, section[name]))
-    for source, told in (("description", "description"), ("mask_head", "mask head")):
-        for name, label in _PAIRS:
-            if source in section.get("within_pairs", {}):
-                hint = "pictures that differ by one anomaly"
-                lines.append(Line(f"{label}, {told}", hint, section["within_pairs"][source][name]))
     note = f"{section['n_defective']} golden-defective and {section['n_clean']} golden-clean images."
     return Table("Detection", tuple(lines), notes=(note,))
 
@@ -156,7 +121,8 @@ def as_text(metrics: dict[str, Any]) -> str:
     ]
     for stage, kinds in metrics["failures"].items():
         out.append(f"  failed at {stage}: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items()))
-    for table in tables(metrics):
+    scenes = [scenes_table(metrics["scenes"])] if "scenes" in metrics else []
+    for table in [*tables(metrics), *scenes]:
         out += ["", f"{table.title:<36}{'value':>7}  {'95 % interval':<16}{'n':>6}{'failed':>8}"]
         if table.absent:
             out.append(f"  absent: {table.absent}")
@@ -167,9 +133,7 @@ def as_text(metrics: dict[str, Any]) -> str:
                 f"{line.value:>7}  {line.interval:<16}{line.entry['n']:>6}{line.entry['failed']:>8}{more}"
             )
             out.append(f"  {line.label:<34}{figures}".rstrip())
+    if scenes:
+        out.append("  By subject, kind, size and severity: report.html, and `scenes` in metrics.json")
     out += [f"\nNote: {note}" for note in metrics["notes"]]
     return "\n".join(out)
-
-
-def _digits(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -103,21 +103,6 @@ def test_yes_no_auc_says_so(build: Builder) -> None:
     assert any("yes/no" in note for note in metrics["notes"])
 
 
-def test_pairs_compare_the_pictures_alone(build: Builder) -> None:
-    arms = [("clean", NO, 0.2), ("anomaly", YES, 0.6), ("AA", NO, 0.99), ("BB", YES, 0.01)]
-    for pair, shift in (("1", 0.0), ("2", 0.3), ("3", 0.0)):
-        for arm, golden, p in arms:
-            if (pair, arm) == ("3", "clean"):
-                continue
-            p = p + shift if arm in ("clean", "anomaly") else p
-            build.add(f"{pair}-{arm}", golden, says(golden.defective, p), meta={"pair": pair, "arm": arm})
-    pairs = evaluate(build.run())["detection"]["within_pairs"]
-    assert figure(pairs["description"]["pair_accuracy"]) == (1.0, 2, 0)
-    # Clean 0.2 and 0.5 against anomalies 0.6 and 0.9: every anomaly is above every clean one.
-    assert pairs["description"]["auc"]["value"] == 1.0
-    assert "mask_head" not in pairs
-
-
 def test_bad_golden_masks_are_counted_and_crash_nothing(build: Builder) -> None:
     good = box(0, 0, 20, 20)
     build.add("good", YES, says(True), prediction(good), gold_mask=good)

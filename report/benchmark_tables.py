@@ -1,0 +1,203 @@
+"""The section `scenes` as rows for people: a table of its main figures, and grids of the rest for the page."""
+
+from typing import Any
+
+from report.lines import Grid, Line, Table
+
+_LINES = (
+    ("within_pairs.description.plain.auc", "AUC, plain pairs", "same prompt, with and without an anomaly"),
+    ("within_pairs.description.justified.auc", "AUC, justified pairs", "anomalies asked for, or not"),
+    ("within_pairs.description.all.auc", "AUC, all pairs", ""),
+    (
+        "within_pairs.description.plain.auc_within",
+        "Right order, plain pairs",
+        "the defective row is the likelier",
+    ),
+    ("within_pairs.description.justified.auc_within", "Right order, justified pairs", ""),
+    ("within_pairs.description.all.auc_within", "Right order, all pairs", ""),
+    ("within_pairs.above_prompt_only.all", "AUC above the prompt alone", "all pairs"),
+    ("within_pairs.prompt_only.all.auc", "AUC, all pairs, prompt only", "baseline that sees no picture"),
+    ("within_pairs.picture_only.all.auc", "AUC, all pairs, picture only", "baseline that sees no prompt"),
+    ("within_pairs.mask_head.plain.auc", "AUC, plain pairs, mask head", "it sees no prompt"),
+    ("within_pairs.mask_head.plain.auc_within", "Right order, plain, mask head", ""),
+    ("against_clean.all.description", "AUC against clean scenes", "of the same subject, mean over subjects"),
+    ("against_clean.all.mask_head", "AUC against clean, mask head", ""),
+    (
+        "against_clean.all.prompt_only",
+        "AUC against clean, prompt only",
+        "what the prompts alone give away here",
+    ),
+    (
+        "justification.justified_called_flawless",
+        "Justified, called flawless",
+        "the prompt asks for the anomaly",
+    ),
+    (
+        "justification.unjustified_called_defective",
+        "Unjustified, called defective",
+        "it asks for another one",
+    ),
+    ("justification.whole_square", "Base scenes all right", "two pictures by two prompts"),
+    ("named.recall", "Defects named, recall", "n counts defects"),
+    ("named.precision", "Defects named, precision", "n counts names"),
+    ("masks.giou_gated", "gIoU, gated", "over defective rows"),
+    ("masks.giou_raw", "gIoU, raw", ""),
+    ("masks.clean_marked_gated", "Clean rows marked, gated", "no anomaly drawn"),
+    ("masks.clean_marked_raw", "Clean rows marked, raw", ""),
+    ("masks.justified_marked_gated", "Justified rows marked, gated", "an anomaly drawn, and asked for"),
+    ("masks.justified_marked_raw", "Justified rows marked, raw", ""),
+)
+_SCORERS = {
+    "description": "description",
+    "mask_head": "mask head",
+    "prompt_only": "prompt only",
+    "picture_only": "picture only",
+    "above_prompt_only": "description − prompt only",
+}
+_PARTS = ("plain", "justified", "all")
+MASK_HEAD = "The mask head sees no prompt: its justified pairs are .5 by construction, and plain pairs are its figure."
+
+
+def scenes_table(section: dict[str, Any]) -> Table:
+    """The main figures, the shift in the title."""
+    pairs, arms = section["pairs"], section["arms"]
+    notes = (
+        f"{section['n']} rows of {section['base_scenes']} base scenes: {pairs['plain']} plain pairs, "
+        f"{pairs['justified']} justified ones. Intervals are over base scenes drawn again.",
+        f"{arms['AA'] + arms['BB']} rows are justified: their anomaly is what the prompt asks for.",
+        MASK_HEAD,
+        *_told(section),
+    )
+    lines = tuple(Line(label, hint, _at(section, path)) for path, label, hint in _LINES)
+    return Table(title(section), lines, notes=notes)
+
+
+def title(section: dict[str, Any]) -> str:
+    """The section's title line with the manifest's shifts."""
+    shifts = section["shift"]
+    if shifts == ["none"]:
+        return "Scenes, no shift"
+    return f"Scenes, {'shift' if len(shifts) == 1 else 'shifts'}: {', '.join(shifts[:10])}"
+
+
+def _told(section: dict[str, Any]) -> list[str]:
+    """What to know of the scores and the baselines."""
+    notes = []
+    if section["scored_by"] in ("yes/no", "mixed"):
+        notes.append(
+            f"{section['without_probability']} descriptions give no probability: their yes or no counts as 1 or 0."
+        )
+    facts = section["baselines"]
+    if facts["pictures"] < facts["of"]:
+        notes.append(f"The picture-only baseline looks at {facts['pictures']} of {facts['of']} rows.")
+    if facts["failed"]:
+        notes.append(f"{facts['failed']} pictures could not be read for it.")
+    if section["other_samples"]:
+        notes.append(f"{section['other_samples']} samples of the run are no scenes and do not count here.")
+    return notes
+
+
+def grids(section: dict[str, Any]) -> list[Grid]:
+    """Detection beside the baselines; by number of subjects, subject, kind, size and severity."""
+    return [
+        _detection(section),
+        _numbers(section),
+        _subjects(section),
+        _grid(
+            "By defect size",
+            section["by_size"],
+            (
+                ("AUC", "auc"),
+                ("right order", "auc_within"),
+                ("AUC, mask head", "auc_mask"),
+                ("called defective", "called_defective"),
+                ("named", "named_recall"),
+                ("gIoU, gated", "giou_gated"),
+                ("gIoU, raw", "giou_raw"),
+            ),
+            "Share of the picture that the row's largest defect covers; a defect's name counts by its own size.",
+        ),
+        _grid(
+            "By kind",
+            section["by_kind"],
+            (
+                ("AUC", "auc"),
+                ("right order", "auc_within"),
+                ("AUC, mask head", "auc_mask"),
+                ("named, recall", "named_recall"),
+                ("named, precision", "named_precision"),
+                ("gIoU, gated", "giou_gated"),
+                ("gIoU, raw", "giou_raw"),
+            ),
+            "Rows with that defect alone against the flawless rows of their pairs; names over all rows.",
+        ),
+        _grid(
+            "By severity",
+            section["by_severity"],
+            (("called defective", "called_defective"), ("named", "named_recall")),
+            "Rows by their worst defect; a defect's name counts by its own severity.",
+        ),
+    ]
+
+
+def _detection(section: dict[str, Any]) -> Grid:
+    columns, rows = [], []
+    for part in _PARTS:
+        columns += [f"{part}: AUC", f"{part}: right order"]
+    for scorer, label in _SCORERS.items():
+        cells = []
+        for part in _PARTS:
+            found = section["within_pairs"][scorer][part]
+            cells += [found, _NONE] if "value" in found else [found["auc"], found["auc_within"]]
+        cells += [section["against_clean"][part][scorer] for part in ("all", "plain")]
+        rows.append((label, None, _lines(cells)))
+    return Grid(
+        "Detection beside the baselines",
+        (*columns, "against clean", "against clean, plain"),
+        tuple(rows),
+        (
+            MASK_HEAD,
+            "Baselines are trained on the other base scenes of the same column. “Against clean” compares with "
+            "clean scenes of the same subject under plain prompts; where prompt only is above .5, the prompts tell.",
+        ),
+    )
+
+
+def _numbers(section: dict[str, Any]) -> Grid:
+    wanted = [("description", part) for part in _PARTS]
+    wanted += [("mask_head", "plain"), ("prompt_only", "all"), ("picture_only", "all")]
+    rows = []
+    for name, found in section["by_number_of_subjects"].items():
+        rows.append((name, None, _lines([found[scorer][part]["auc"] for scorer, part in wanted])))
+    columns = tuple(f"{_SCORERS[scorer]}, {part}" for scorer, part in wanted)
+    return Grid("By number of subjects", columns, tuple(rows), ("AUC over the rows of complete pairs.",))
+
+
+def _subjects(section: dict[str, Any]) -> Grid:
+    scorers = [scorer for scorer in _SCORERS if scorer != "above_prompt_only"]
+    rows = [
+        (name, found["n_defective"], _lines([found[scorer] for scorer in scorers]))
+        for name, found in section["against_clean"]["by_subject"].items()
+    ]
+    note = "AUC of defective rows of the subject (n) against clean scenes that show it."
+    return Grid("By subject", tuple(_SCORERS[s] for s in scorers), tuple(rows), (note,))
+
+
+def _grid(title: str, found: dict[str, Any], columns: tuple[tuple[str, str], ...], note: str) -> Grid:
+    rows = [
+        (name, figures["n"], _lines([figures[key] for _, key in columns])) for name, figures in found.items()
+    ]
+    return Grid(title, tuple(label for label, _ in columns), tuple(rows), (note,))
+
+
+_NONE = {"value": None, "low": None, "high": None, "n": 0, "failed": 0, "note": "not defined"}
+
+
+def _lines(entries: list[dict[str, Any]]) -> tuple[Line, ...]:
+    return tuple(Line("", entry.get("note", ""), entry) for entry in entries)
+
+
+def _at(section: dict[str, Any], path: str) -> dict[str, Any]:
+    for name in path.split("."):
+        section = section[name]
+    return section
