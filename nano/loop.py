@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -43,9 +43,18 @@ def optimisers(model: nn.Module, blocks: nn.Module, lr: float) -> list[torch.opt
     return [Muon(matrices, lr=2 * lr), torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.98), weight_decay=0.05)]
 
 
-def rate(step: int, steps: int, warmup: int = 60) -> float:
-    """The factor on every learning rate: a linear warm-up, then a cosine to zero."""
-    return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
+def rate(step: int, cycles: Sequence[int], warmup: int = 60) -> float:
+    """The factor on every learning rate: in each cycle of so many steps a linear warm-up, then a cosine to zero.
+
+    Cycles after the first (SGDR, Loshchilov and Hutter 2017) start at half the rate: they go on where it ended.
+    """
+    top, first = 1.0, 0
+    for steps in cycles:
+        if step < first + steps:
+            at = step - first
+            return top * min(1.0, (at + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * at / steps))
+        top, first = 0.5, first + steps
+    return 0.0
 
 
 def fit(
@@ -55,16 +64,17 @@ def fit(
     loss: Callable[[Batch, int], dict[str, Tensor]],
     validate: Callable[[], dict[str, float]],
     work: Path,
-    steps: int,
+    cycles: Sequence[int],
     workers: int = 1,
     every: int = 200,
     easy: int = 0,
 ) -> None:
-    """Train for `steps`, from `work/NAME.pt` if it is there; a log line per `every` steps in `work/NAME.jsonl`.
+    """Train for `cycles` of steps (see `rate`), from `work/NAME.pt` if it is there; a log line per `every` steps.
 
-    `loss(batch, step)` gives the weighted terms, whose sum is minimised; for `easy` see `steps_from`.
+    The log is `work/NAME.jsonl`. `loss(batch, step)` gives the weighted terms, whose sum is minimised; for
+    `easy` see `steps_from`.
     """
-    device = next(model.parameters()).device
+    device, steps = next(model.parameters()).device, sum(cycles)
     base = [[g["lr"] for g in o.param_groups] for o in opts]
     checkpoint, first = work / f"{name}.pt", 0
     if checkpoint.exists():
@@ -78,7 +88,7 @@ def fit(
     for step, batch in enumerate(steps_from(first, steps, workers, easy), first):
         for o, lrs in zip(opts, base, strict=True):
             for group, lr in zip(o.param_groups, lrs, strict=True):
-                group["lr"] = lr * rate(step, steps)
+                group["lr"] = lr * rate(step, cycles)
         terms = loss({k: v.to(device) for k, v in batch.items()}, step)
         torch.stack(list(terms.values())).sum().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 2.0)

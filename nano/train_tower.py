@@ -5,6 +5,7 @@ Losses: part of every cell, mask, kinds, P(defective) and a ranking between the 
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def validate(head: DefectHead, scenes: int = 200) -> dict[str, float]:
     }
 
 
-def train_tower(work: Path, steps: int, device: str = "cpu", workers: int = 1) -> DefectHead:
+def train_tower(work: Path, cycles: Sequence[int], device: str = "cpu", workers: int = 1) -> DefectHead:
     """Train (or go on from `work/tower.pt`) and return the head."""
     torch.manual_seed(0)
     model = TowerTrainer()
@@ -150,8 +151,8 @@ def train_tower(work: Path, steps: int, device: str = "cpu", workers: int = 1) -
         lambda b, _: losses(model, b),
         lambda: validate(model.head),
         work,
-        steps,
+        cycles,
         workers,
-        easy=int(_EASY * steps),
+        easy=int(_EASY * cycles[0]),
     )
     return model.head

@@ -211,5 +211,5 @@ def train_vlm(
     def loss(batch: Batch, step: int) -> dict[str, Tensor]:
         return model(batch, TRAIN_SEED, frozen=step < _FROZEN * steps)[0]
 
-    fit("vlm", model, opts, loss, lambda: validate(model), work, steps, workers)
+    fit("vlm", model, opts, loss, lambda: validate(model), work, (steps,), workers)
     return vlm, tokenizer

@@ -28,7 +28,13 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and logs")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights: head/ and vlm/")
-    parser.add_argument("--tower-steps", type=int, default=3200, help="steps of 42 pictures (default 3200)")
+    parser.add_argument(
+        "--tower-steps",
+        type=int,
+        nargs="+",
+        default=[3200],
+        help="steps of 42 pictures, a cosine each (default 3200); one more number trains on what is there",
+    )
     parser.add_argument("--vlm-steps", type=int, default=1000, help="steps of 56 rows (default 1000)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw (default 1)")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nano.build import new_vlm
 from nano.curves import plot, read_log, table
 from nano.data import TRAIN_SEED, pictures_of, triple
-from nano.loop import Batch, fit, optimisers, steps_from
+from nano.loop import Batch, fit, optimisers, rate, steps_from
 from nano.train_tower import TowerTrainer, initialise, losses, normalise
 from nano.train_vlm import VlmTrainer, corpus, rows_of, train_tokenizer
 from scenes.draw import choose
@@ -50,7 +50,7 @@ def _train(work: Path, stop_at: int | None = None) -> dict[str, Tensor]:
         model.loss,
         validate,
         work,
-        4,
+        (2, 2),
         workers=0,
         every=1,
     )
@@ -66,6 +66,13 @@ def test_interrupted_training_ends_with_the_same_weights(tmp_path: Path) -> None
     for name, value in straight.items():
         torch.testing.assert_close(resumed[name], value)
     assert len((tmp_path / "b" / "small.jsonl").read_text().splitlines()) >= 4
+
+
+def test_rate_warms_up_and_falls_to_zero_in_every_cycle() -> None:
+    rates = [rate(step, (200, 100), warmup=10) for step in range(301)]
+    assert rates[0] < rates[9] > rates[100] > rates[199] >= 0
+    assert rates[199] < 0.001 < rates[205] < rates[209] <= 0.5
+    assert rates[299] < 0.001 and rates[300] == 0
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +112,7 @@ def test_vlm_learns_a_batch_and_pairs_rank_the_right_way(batch: Batch) -> None:
     told = [tokenizer.decode([i]) for i in ids[torch.arange(len(ids)), boolean].tolist()]
     assert told == ["true" if d else "false" for d in label.tolist()]
     assert picture.max() < 3 * len(batch["index"])
-    answer = tokenizer.decode(ids[1][wanted[1].bool()])
+    answer = str(tokenizer.decode(ids[1][wanted[1].bool()]))
     assert answer.startswith('{"Defective":true,"Description":["')
     assert answer.endswith('"]}<end_of_utterance>')
 
