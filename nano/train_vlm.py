@@ -18,7 +18,7 @@ from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFa
 
 import prompts
 from nano.build import IMAGE_TOKENS, PATCH, SIDE, copy_tower, new_vlm
-from nano.data import TRAIN_SEED, VALIDATION_SEED, Triples, pictures_of
+from nano.data import KIND_NAMES, TRAIN_SEED, VALIDATION_SEED, Triples, pictures_of
 from nano.loop import Batch, fit, loader, optimisers
 from nano.tokenizer import END, train_tokenizer
 from nano.train_tower import normalise
@@ -103,6 +103,17 @@ def corpus(scenes: int = 1500) -> list[str]:
     return texts
 
 
+@dataclass(frozen=True)
+class _Tokens:
+    """A row for the language side: its tokens, where the answer and its boolean stand, its picture, its label."""
+
+    ids: list[int]
+    answer: int
+    boolean: int
+    picture: int
+    label: bool
+
+
 class VlmTrainer(torch.nn.Module):
     """The VLM with its tokenizer: losses and answers for batches of triples."""
 
@@ -113,6 +124,8 @@ class VlmTrainer(torch.nn.Module):
         contrast = torch.zeros(len(tokenizer))
         contrast[self.true], contrast[self.false] = 1.0, -1.0
         self.register_buffer("contrast", contrast, persistent=False)
+        # For training alone: what the image tokens must tell, whatever the text asks of them.
+        self.kinds = torch.nn.Linear(2 * vlm.lm_head.in_features, len(KIND_NAMES))
 
     def pictures(self, images: Tensor, frozen: bool) -> Tensor:
         """Image tokens (n, 16, hidden) of uint8 pictures (n, h, w, 3)."""
@@ -121,55 +134,83 @@ class VlmTrainer(torch.nn.Module):
             seen = self.vlm.model.vision_model(normalise(images), patch_attention_mask=grid).last_hidden_state
         return self.vlm.model.connector(seen)
 
-    def encode(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """ids (n, l), answer mask (n, l), the boolean's place (n,), picture (n,) and label (n,) of each row."""
-        ids, answers, booleans, pictures, labels = [], [], [], [], []
+    def encode(self, batch: Batch, seed: int) -> list[_Tokens]:
+        """The four rows of each base scene of the batch, in their order.
+
+        Of every second true answer all is learnt, of the others no more than the boolean: long texts would
+        take most of the time.
+        """
+        rows = []
         masks = batch["masks"].cpu().numpy()
         for b, index in enumerate(batch["index"].tolist()):
             base = choose(seed, index)
-            for row in rows_of(base):
+            for r, row in enumerate(rows_of(base)):
+                shares = masks[b, row.picture]
+                label = bool(row.seen(shares))
                 ask = f"<|user|>{_IMAGE}{row.user}{END}<|assistant|>"
-                seen = row.seen(masks[b, row.picture])
-                answer = row.answer(base, masks[b, row.picture])
                 before = self.tokenizer.encode(ask, add_special_tokens=False)
-                after = self.tokenizer.encode(answer + END, add_special_tokens=False)
-                ids.append(before + after)
-                answers.append([0] * len(before) + [1] * len(after))
-                booleans.append(len(before) + after.index(self.true if seen else self.false))
-                pictures.append(3 * b + row.picture)
-                labels.append(float(bool(seen)))
-        longest = max(map(len, ids))
-        pad = self.tokenizer.pad_token_id
-        device = batch["image"].device
-        padded = torch.tensor([i + [pad] * (longest - len(i)) for i in ids], device=device)
-        wanted = torch.tensor([a + [0] * (longest - len(a)) for a in answers], device=device)
-        boolean, picture, label = (torch.tensor(v, device=device) for v in (booleans, pictures, labels))
-        return padded, wanted, boolean, picture, label
+                after = self.tokenizer.encode(row.answer(base, shares) + END, add_special_tokens=False)
+                at = after.index(self.true if label else self.false)
+                if label and (index + r // 2) % 2:
+                    after = after[: at + 1]
+                rows.append(
+                    _Tokens(before + after, len(before), len(before) + at, 3 * b + row.picture, label)
+                )
+        return rows
 
     def forward(self, batch: Batch, seed: int, frozen: bool) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Loss terms, log-odds of true against false (n,), labels (n,)."""
-        ids, wanted, boolean, picture, label = self.encode(batch, seed)
-        seen = self.pictures(batch["image"].flatten(0, 1), frozen)[picture]
-        text = self.vlm.model.text_model
-        embedded = text.get_input_embeddings()(ids)
-        at = (ids == self.vlm.config.image_token_id)[..., None].expand_as(embedded)
-        embedded = embedded.masked_scatter(at, seen.to(embedded.dtype))
-        # Padding stands on the right, so the causal mask alone keeps every answer from seeing it.
-        hidden = text(inputs_embeds=embedded, use_cache=False).last_hidden_state
-        rows = torch.arange(len(ids), device=ids.device)
-        answer = wanted[:, 1:].bool()
-        nll = F.cross_entropy(self.vlm.lm_head(hidden[:, :-1][answer]), ids[:, 1:][answer], reduction="none")
-        weight = torch.ones_like(ids, dtype=torch.float)
-        weight[rows, boolean] = 4.0
-        odds = self.vlm.lm_head(hidden[rows, boolean - 1]) @ self.contrast
+        rows = self.encode(batch, seed)
+        device = batch["image"].device
+        seen = self.pictures(batch["image"].flatten(0, 1), frozen)
+        odds = torch.empty(len(rows), device=device)
+        nll, weight = [], []
+        # Long rows and short ones apart: less padding to compute.
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
+        cut = len(order) * 3 // 4
+        for group in (order[:cut], order[cut:]):
+            found, losses, weights = self._read([rows[i] for i in group], seen)
+            odds[group] = found
+            nll.append(losses)
+            weight.append(weights)
+        label = torch.tensor([float(r.label) for r in rows], device=device)
         pairs = odds.view(-1, 2, 2)  # (clean, defective) and (excused, not excused) of each base scene
         truth = label.view(-1, 2, 2)
         gap = (pairs[..., 1] - pairs[..., 0]) * (truth[..., 1] - truth[..., 0])
+        kinds = self.kinds(torch.cat([seen.mean(1), seen.amax(1)], -1))
+        shown = batch["kinds"].flatten(0, 1)
         terms = {
-            "text": (nll * weight[:, 1:][answer]).mean(),
+            "text": (torch.cat(nll) * torch.cat(weight)).mean(),
             "pairs": 0.25 * F.softplus(-gap).mean(),
+            "kinds": 0.2 * F.binary_cross_entropy_with_logits(kinds, shown, reduction="none").sum(1).mean(),
         }
         return terms, odds, label
+
+    def _read(self, rows: list[_Tokens], seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-odds (n,) and the answers' tokens' losses and weights, given image tokens (pictures, 16, hidden)."""
+        longest = max(len(r.ids) for r in rows)
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor([r.ids + [pad] * (longest - len(r.ids)) for r in rows], device=seen.device)
+        place = torch.arange(longest, device=seen.device)
+        first, end = (
+            torch.tensor(v, device=seen.device)[:, None]
+            for v in zip(*((r.answer, len(r.ids)) for r in rows), strict=True)
+        )
+        text = self.vlm.model.text_model
+        embedded = text.get_input_embeddings()(ids)
+        at = (ids == self.vlm.config.image_token_id)[..., None].expand_as(embedded)
+        shown = seen[[r.picture for r in rows]]
+        embedded = embedded.masked_scatter(at, shown.to(embedded.dtype))
+        # Padding stands on the right, so the causal mask alone keeps every answer from seeing it.
+        hidden = text(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        answer = ((place >= first) & (place < end))[:, 1:]
+        nll = F.cross_entropy(self.vlm.lm_head(hidden[:, :-1][answer]), ids[:, 1:][answer], reduction="none")
+        number = list(range(len(rows)))
+        boolean = [r.boolean for r in rows]
+        weight = torch.ones_like(ids, dtype=torch.float)
+        weight[number, boolean] = 4.0
+        odds = self.vlm.lm_head(hidden[number, [i - 1 for i in boolean]]) @ self.contrast
+        return odds, nll, weight[:, 1:][answer]
 
 
 @torch.inference_mode()

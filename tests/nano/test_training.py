@@ -108,13 +108,16 @@ def test_vlm_learns_a_batch_and_pairs_rank_the_right_way(batch: Batch) -> None:
         model, model.vlm.model.text_model.layers, lambda: model(batch, TRAIN_SEED, True)[0]
     )
     assert last < 0.9 * first
-    ids, wanted, boolean, picture, label = model.encode(batch, TRAIN_SEED)
-    told = [tokenizer.decode([i]) for i in ids[torch.arange(len(ids)), boolean].tolist()]
-    assert told == ["true" if d else "false" for d in label.tolist()]
-    assert picture.max() < 3 * len(batch["index"])
-    answer = str(tokenizer.decode(ids[1][wanted[1].bool()]))
-    assert answer.startswith('{"Defective":true,"Description":["')
-    assert answer.endswith('"]}<end_of_utterance>')
+    rows = model.encode(batch, TRAIN_SEED)
+    assert len(rows) == 4 * len(batch["index"])
+    for row in rows:
+        assert tokenizer.decode([row.ids[row.boolean]]) == ("true" if row.label else "false")
+        assert row.picture < 3 * len(batch["index"])
+    answers = [str(tokenizer.decode(r.ids[r.answer :])) for r in rows if r.label]
+    whole = [a for a in answers if a.endswith('"]}<end_of_utterance>')]
+    assert len(whole) == len(answers) // 2
+    assert all(a.startswith('{"Defective":true,"Description":["') for a in whole)
+    assert {a for a in answers if a not in whole} == {'{"Defective":true'}
 
 
 def test_rows_name_what_the_prompt_does_not_ask_for() -> None:
