@@ -59,9 +59,7 @@ def test_other_images_golden_texts_score_nothing() -> None:
 
 def test_annotators_wordings_of_one_defect_agree() -> None:
     agreed = [
-        scores(a, b)
-        for kind in KINDS.values()
-        for a, b in itertools.permutations(of_kind(kind, "centre"), 2)
+        scores(a, b) for kind in KINDS.values() for a, b in itertools.permutations(of_kind(kind, "centre"), 2)
     ]
     assert sum(found == (2, 2) for found in agreed) >= 0.85 * len(agreed)
     assert min(min(found) for found in agreed) >= 1
