@@ -3,7 +3,7 @@
 import torch
 
 from nano.build import copy_tower, new_head, new_vlm
-from nano.train_vlm import corpus, rows_of, train_tokenizer, user_text
+from nano.train_vlm import corpus, train_tokenizer
 
 
 def test_tower_computes_the_same_in_both_models() -> None:
@@ -30,13 +30,3 @@ def test_models_are_small_and_booleans_are_single_tokens() -> None:
         assert len(tokenizer.encode(word, add_special_tokens=False)) == 1
     text = 'naïve 日本 🙂 "quoted" \\ text'
     assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
-
-
-def test_training_rows_balance_prompts_and_pictures() -> None:
-    labels = [[row.kind is not None for row in rows_of(1, i)] for i in range(50)]
-    assert all(row == [False, True, False, True] for row in labels)
-    for i in range(50):
-        rows = rows_of(1, i)
-        assert rows[2].user == rows[3].user
-        assert rows[2].picture != rows[3].picture
-    assert any(rows_of(1, i)[1].user == user_text(None) for i in range(50))
