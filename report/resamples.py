@@ -67,14 +67,14 @@ class Resamples:
         """Area under the ROC curve of float (n,) scores for bool (n,) labels, ties half."""
         if labels.all() or not labels.any():
             return self._undefined(np.nan, 0)
-        _, rank = np.unique(scores, return_inverse=True)
-        # Items in the order of their scores, so that equal ones are runs whose sums are the curve's steps.
-        order = np.argsort(rank, kind="stable")
-        group, above, starts = group[order], labels[order], np.flatnonzero(np.diff(rank[order], prepend=-1))
-        value = _auc(np.ones(len(order)), above, starts)
+        lower, upper = _order(scores[labels], scores[~labels])
+        value = _auc(lower, upper, np.ones(len(lower)), np.ones(len(labels) - len(lower)))
         if len(np.unique(group)) < 2:
             return self._undefined(value, len(labels))
-        draws = np.array([_auc(times[group], above, starts) for times in self._times])
+        # The negatives in the order of their scores: how many lie below a positive is then a running sum.
+        negative = np.argsort(scores[~labels], kind="stable")
+        above, below = group[labels], group[~labels][negative]
+        draws = np.array([_auc(lower, upper, times[above], times[below]) for times in self._times])
         return Figure(value, draws, len(labels))
 
     def mean_of(self, figures: Sequence[Figure], n: int) -> Figure:
@@ -89,9 +89,14 @@ class Resamples:
         return Figure(float(np.mean([f.value for f in known])), means, n)
 
 
-def _auc(weights: np.ndarray, above: np.ndarray, starts: np.ndarray) -> float:
-    """Weighted AUC of items sorted by score; `starts` are where each distinct score begins."""
-    positive = np.add.reduceat(weights * above, starts, dtype=np.float64)
-    negative = np.add.reduceat(weights * ~above, starts, dtype=np.float64)
-    pairs = positive.sum() * negative.sum()
-    return float(positive @ (np.cumsum(negative) - negative / 2) / pairs) if pairs else float("nan")
+def _order(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many negative scores lie below each positive one, and how many do or are equal."""
+    ordered = np.sort(negative)
+    return np.searchsorted(ordered, positive, "left"), np.searchsorted(ordered, positive, "right")
+
+
+def _auc(lower: np.ndarray, upper: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> float:
+    """Weighted AUC: `positive` are the weights of those rows, `negative` of the others in the order of their scores."""
+    sums = np.concatenate(([0.0], np.cumsum(negative, dtype=np.float64)))
+    pairs = positive.sum(dtype=np.float64) * sums[-1]
+    return float(positive @ (sums[lower] + sums[upper]) / 2 / pairs) if pairs else float("nan")
