@@ -98,7 +98,7 @@ def losses(model: TowerTrainer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     return {
         "parts": F.cross_entropy(parts, batch["parts"].flatten(0, 1).long()),
         "mask": 4 * bce,
-        "dice": 0.5 * dice,
+        "dice": 1.5 * dice,
         "kind": F.binary_cross_entropy_with_logits(kind_logits, kinds, reduction="none").sum(1).mean(),
         "presence": F.binary_cross_entropy_with_logits(out.presence, defective),
         "ranking": 0.5 * F.softplus(score[:, :1] - score[:, 1:]).mean(),

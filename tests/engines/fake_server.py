@@ -43,10 +43,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.in_flight += 1
             self.server.most_in_flight = max(self.server.most_in_flight, self.server.in_flight)
         try:
-            self._send(*self.server.respond(body, n))
+            answer = self.server.respond(body, n)
         finally:
+            # Before the answer is out: the client's next call may else arrive while this one still counts.
             with self.server.lock:
                 self.server.in_flight -= 1
+        self._send(*answer)
 
     def _send(self, status: int, answer: Any, headers: dict[str, str] | None = None) -> None:
         data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
