@@ -28,6 +28,7 @@ from segment.head import DefectHead
 
 _CORPUS_SEED = 20_003
 _FROZEN = 0.4  # the share of the steps in which the tower stays as stage 1 left it
+_NAMING = 12  # so many tokens after the boolean tell which defect of which subject an answer is about
 _IMAGE = "<fake_token_around_image><global-img>" + "<image>" * IMAGE_TOKENS + "<fake_token_around_image>"
 
 
@@ -137,8 +138,8 @@ class VlmTrainer(torch.nn.Module):
     def encode(self, batch: Batch, seed: int) -> list[_Tokens]:
         """The four rows of each base scene of the batch, in their order.
 
-        Of every second true answer all is learnt, of the others no more than the boolean: long texts would
-        take most of the time.
+        Of every second true answer all is learnt, of the others no more than what is named first: long texts
+        would take most of the time.
         """
         rows = []
         masks = batch["masks"].cpu().numpy()
@@ -152,7 +153,7 @@ class VlmTrainer(torch.nn.Module):
                 after = self.tokenizer.encode(row.answer(base, shares) + END, add_special_tokens=False)
                 at = after.index(self.true if label else self.false)
                 if label and (index + r // 2) % 2:
-                    after = after[: at + 1]
+                    after = after[: at + 1 + _NAMING]
                 rows.append(
                     _Tokens(before + after, len(before), len(before) + at, 3 * b + row.picture, label)
                 )
@@ -207,8 +208,9 @@ class VlmTrainer(torch.nn.Module):
         nll = F.cross_entropy(self.vlm.lm_head(hidden[:, :-1][answer]), ids[:, 1:][answer], reduction="none")
         number = list(range(len(rows)))
         boolean = [r.boolean for r in rows]
-        weight = torch.ones_like(ids, dtype=torch.float)
-        weight[number, boolean] = 4.0
+        # The rest follows from the boolean and from what is named first, or is the same in every answer.
+        after = place - torch.tensor(boolean, device=seen.device)[:, None]
+        weight = 1.0 + ((after > 0) & (after <= _NAMING)) + 3.0 * (after == 0)
         odds = self.vlm.lm_head(hidden[number, [i - 1 for i in boolean]]) @ self.contrast
         return odds, nll, weight[:, 1:][answer]
 

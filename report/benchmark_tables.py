@@ -59,7 +59,7 @@ MASK_HEAD = "The mask head sees no prompt: its justified pairs are .5 by constru
 
 
 def scenes_table(section: dict[str, Any]) -> Table:
-    """The main figures, the shift in the title."""
+    """The main figures, the shift in the title; those that the manifest has no rows for are left out."""
     pairs, arms = section["pairs"], section["arms"]
     notes = (
         f"{section['n']} rows of {section['base_scenes']} base scenes: {pairs['plain']} plain pairs, "
@@ -68,7 +68,8 @@ def scenes_table(section: dict[str, Any]) -> Table:
         MASK_HEAD,
         *_told(section),
     )
-    lines = tuple(Line(label, hint, _at(section, path)) for path, label, hint in _LINES)
+    found = [Line(label, hint, _at(section, path)) for path, label, hint in _LINES]
+    lines = tuple(line for line in found if line.entry["n"] or line.entry["failed"])
     return Table(title(section), lines, notes=notes)
 
 
