@@ -90,8 +90,9 @@ def main() -> None:
     except click.ClickException as e:
         where = f"; see {e.ctx.command_path} --help" if isinstance(e, click.UsageError) and e.ctx else ""
         code = _told(e.format_message().rstrip(".") + where, USAGE)
-    except (KeyboardInterrupt, click.Abort):
-        code = _told("interrupted; the same command goes on where it stopped", INTERRUPTED)
+    except (KeyboardInterrupt, click.Abort) as e:  # click makes the second of the first
+        told = str(e.__cause__ or e) or "interrupted; the same command goes on where it stopped"
+        code = _told(told, INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing is left to say
         code = 0

@@ -26,11 +26,10 @@ class Side(click.ParamType):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
         """(least, greatest) side."""
-        low, _, high = str(value).partition("-")
-        try:
-            sides = int(low), int(high or low)
-        except ValueError:
+        numbers = str(value).split("-")
+        if len(numbers) > 2 or not all(n.isascii() and n.isdecimal() and len(n) < 9 for n in numbers):
             self.fail(f"{value!r} is neither a side in pixels nor a range such as 96-512", param, ctx)
+        sides = int(numbers[0]), int(numbers[-1])
         if not SMALLEST <= sides[0] <= sides[1] <= LARGEST:
             self.fail(
                 f"sides go from {SMALLEST} to {LARGEST} pixels, the lesser first: {value!r}", param, ctx
@@ -44,7 +43,11 @@ class Side(click.ParamType):
     "-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to make."
 )
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Same seed, same pictures."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**63 - 1),
+    help="Same seed, same pictures.",
 )
 @click.option(
     "--size", default="128", show_default=True, type=Side(), help="Side in pixels, or a range: 96-512."

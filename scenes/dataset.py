@@ -1,5 +1,7 @@
 """Folders of scenes with their manifest."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from flawscribe.errors import UserError
+from flawscribe.errors import SetupError, UserError
 from flawscribe.manifest import write_manifest
 from flawscribe.records import Golden, Sample
 from scenes import words
@@ -104,23 +106,40 @@ def write_scenes(
     `size` is the side in pixels, or its least and greatest. `masks/ID.png` is the union of a picture's defects,
     `masks/ID.K.png` the K-th defect alone where there are several. With `parts`, `parts/ID.png` is a palette
     image whose values number the part instances, and `meta["parts"]` their names. Raises UserError where the
-    folder already holds a manifest. The manifest is written last: a folder with one is complete.
+    folder holds anything. It is drawn elsewhere and put in place as a whole: a folder that is there is complete.
     """
     folder = Path(folder)
-    manifest = folder / "manifest.jsonl"
-    if manifest.exists():
-        raise UserError(f"{manifest} is already there: give another folder with -o")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: give a new folder with -o")
+    if any("\ud800" <= letter <= "\udfff" for letter in str(folder.absolute())):
+        raise UserError(f"{str(folder.absolute())!r} is no UTF-8 text, so a manifest cannot name it")
+    try:
+        parent = folder.absolute().parent
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=parent) as temporary:
+            drawing = Path(temporary) / "scenes"
+            _draw(drawing, n, seed, (size, size) if isinstance(size, int) else size, pairs, shift, parts)
+            os.rename(drawing, folder)
+    except OSError as e:
+        raise SetupError(f"cannot write to {folder}: {e.strerror or e}") from e
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; nothing is kept, the same command begins anew") from None
+    return folder / "manifest.jsonl"
+
+
+def _draw(
+    folder: Path, n: int, seed: int, sizes: tuple[int, int], pairs: bool, shift: str | None, parts: bool
+) -> None:
     for part in ("images", "masks", *(["parts"] if parts else [])):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    sizes = (size, size) if isinstance(size, int) else size
+        (folder / part).mkdir(parents=True)
     samples = []
     total = n * (len(PAIR_ARMS) if pairs else 1)
-    drawn = scenes(n, seed, sizes, pairs, shift)
-    for scene in tqdm(drawn, total=total, desc="scenes", unit="image", delay=1):
+    for scene in tqdm(
+        scenes(n, seed, sizes, pairs, shift), total=total, desc="scenes", unit="image", delay=1
+    ):
         name = f"{scene.base.index:06d}" + (f"-{scene.arm}" if pairs else "")
         samples.append(_write(folder, name, scene, shift, parts))
-    write_manifest(manifest, samples)
-    return manifest
+    write_manifest(folder / "manifest.jsonl", samples)
 
 
 def _write(folder: Path, name: str, scene: Scene, shift: str | None, parts: bool) -> Sample:

@@ -113,9 +113,32 @@ def test_command_makes_a_folder_and_never_overwrites_one(tmp_path: Path) -> None
     assert result.exit_code == 0
     assert json.loads(result.stdout)["scenes"] == 4
     before = (out / "manifest.jsonl").read_bytes()
-    for wrong in ("12", "96-40", "big", "96-9999"):
+    for wrong in ("12", "96-40", "big", "96-9999", "96-", "1_28", "64-96-128"):
         result = CliRunner().invoke(scenes, ["4", "-o", str(tmp_path / "t"), "--size", wrong])
         assert result.exit_code == 2 and wrong in result.output
-    with pytest.raises(UserError, match="already there"):
+    with pytest.raises(UserError, match="not empty"):
         write_scenes(out, 9)
     assert (out / "manifest.jsonl").read_bytes() == before
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("precious")
+    with pytest.raises(UserError, match="not empty"):
+        write_scenes(tmp_path / "mine", 1)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("scenes.dataset.write_manifest", interrupted)
+        with pytest.raises(KeyboardInterrupt, match="nothing is kept"):
+            write_scenes(tmp_path / "new", 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+    (tmp_path / "empty").mkdir()
+    assert write_scenes(tmp_path / "empty", 1).exists()
+    with pytest.raises(UserError, match="cannot name"):
+        write_scenes(tmp_path / "bad\udcff", 1)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        write_scenes(tmp_path / "file", 1)
