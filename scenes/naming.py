@@ -2,13 +2,15 @@
 
 A sentence becomes a row of tokens, each a thing (an eye, a chair) or what is said of one (extra, missing,
 floating). Every state is joined to the things that it is said of, every part to the thing that it belongs to;
-a kind is named where both are its own. What is denied ("no extra finger", "is not detached") names nothing.
+a kind is named where both are its own. What is denied ("no extra finger", "is not detached"), supposed ("if it had
+…") or asked for ("the prompt asks for …", "as requested") names nothing; a part that is denied is missing.
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterator
 from functools import lru_cache
-from itertools import product
+from itertools import accumulate, pairwise, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +22,11 @@ _LONGEST_SENTENCE = 120  # words; a longer one is read in parts, as the time gro
 _DATA: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("naming.yaml").read_text(encoding="utf-8"))
 _KEEP = frozenset(_DATA["unstemmed"].split())
 _ARTICLES = frozenset(_DATA["articles"].split())
-_NUMBERS: dict[str, int] = _DATA["numbers"] | {str(n): n for n in range(1, 13)}
+_NUMBERS: dict[str, int] = _DATA["numbers"]
 _ORDINALS: dict[str, int] = _DATA["ordinals"]
-_TOKEN = re.compile(r"[a-z]+|\d+(?:nd|rd|th)?|&|[.!?;\n]|[,:()–—]| -+ ")
-_HYPHEN, _POSSESSIVE = re.compile(r"(?<=\w)-(?=\w)"), re.compile(r"'s?\b|(?<=s)'")
+_TOKEN = re.compile(r"[a-z]+|[0-9]+(?:st|nd|rd|th)?|&|[.!?;\n]|[,:()–—]| -+ ")
+_INVISIBLE = re.compile("[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_HYPHEN, _POSSESSIVE = re.compile(r"(?<=\w)[-‐](?=\w)"), re.compile(r"'s?\b|(?<=s)'")
 _SHORT_NOT = re.compile(r"\b(do|did|does|is|are|was|were|has|have|could|would)nt\b")
 _NEAR = 4  # how far a word may stand from the part that it is said of, in tokens
 _BESIDE = frozenset({"of", "in", "on", "at", "from", "to", "with"})  # any other place is another thing's
@@ -92,7 +95,8 @@ def _table() -> dict[tuple[str, ...], _Token]:
         for key, text in _DATA[section].items():
             table |= {phrase: _Token(role, _name(key)) for phrase in _phrases(text)}
     for numbers, role in ((_NUMBERS, "number"), (_ORDINALS, "ordinal")):
-        table |= {(_stem(word),): _Token(role, word, number=n) for word, n in numbers.items()}
+        for words, n in numbers.items():
+            table[next(_phrases(words))] = _Token(role, words, number=n)
     return table
 
 
@@ -116,6 +120,8 @@ for _phrase in _TABLE:
     _LONGEST[_phrase[0]] = max(len(_phrase), _LONGEST.get(_phrase[0], 0))
 _VOCABULARY = frozenset(word for phrase in _TABLE for word in phrase)
 _SHORTENED = {known[:at] + known[at + 1 :]: known for known in _VOCABULARY for at in range(1, len(known))}
+_REWRITTEN = [(re.compile(pattern), instead) for pattern, instead in _DATA["rewrite"]]
+_LACKING, _NONE_OF = (frozenset(map(" ".join, _phrases(_DATA[name]))) for name in ("lacking", "none of"))
 _EXPANDED = re.compile(rf"\b(?:{'|'.join(_DATA['expand'])})\b")
 _OWNERS = {
     _name(key): frozenset(key.partition("<")[2].split())
@@ -131,7 +137,10 @@ def named(text: str, subjects: Collection[str] | None = None) -> frozenset[str]:
 
     `subjects` (such as {"mug", "dog"}) restricts the answer to kinds of these subjects, and a part whose owner
     the text leaves unsaid ("a leg is missing") is then taken for theirs. Only the first 8,000 characters count.
+    TypeError if `subjects` is a plain string.
     """
+    if isinstance(subjects, str):
+        raise TypeError(f'subjects is a collection of names, such as {{"{subjects}"}}, not a string')
     found: set[str] = set()
     topic: _Token | None = None  # what the sentence before was about, for "it"
     said: frozenset[str] = frozenset()  # the subjects that it named
@@ -152,9 +161,12 @@ def named(text: str, subjects: Collection[str] | None = None) -> frozenset[str]:
 
 
 def _sentences(text: str) -> Iterator[list[_Token]]:
+    text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))[:MAX_CHARACTERS]
     text = _HYPHEN.sub(" ", text.lower().replace("’", "'"))
     text = _SHORT_NOT.sub(r"\1 not", text.replace("n't", " not").replace("cannot", "can not"))
     text = _EXPANDED.sub(lambda match: _DATA["expand"][match[0]], _POSSESSIVE.sub("", text))
+    for pattern, instead in _REWRITTEN:
+        text = pattern.sub(instead, text)
     words: list[str] = []
     for word in [*_TOKEN.findall(text), "."]:
         if word not in _ENDS:
@@ -191,6 +203,10 @@ def _tokens(words: list[str]) -> list[_Token]:
         token, size = _FILL, 1
         if not words[at][0].isalnum() and words[at] != "&":
             token = _Token("bound")
+        elif words[at][0].isdigit():
+            digits = words[at].rstrip("sthnrd")
+            role = "number" if digits == words[at] else "ordinal"
+            token = _Token(role, words[at], number=int(digits[:4]))  # of an absurd number a part is enough
         for length in range(min(_LONGEST.get(stems[at], 0), len(stems) - at), 0, -1):
             known = _TABLE.get(tuple(stems[at : at + length]))
             if known:
@@ -211,13 +227,21 @@ def _resolved(tokens: list[_Token]) -> list[_Token]:
     for at, token in enumerate(tokens):
         if token.role == "unreal":
             for k in range(at + 1, min(at + 4, len(tokens))):
-                if tokens[k].role in ("bound", "and", "not"):
+                if tokens[k].role in ("bound", "and", "not", "if"):
                     break
                 tokens[k] = _FILL
         elif token.role in ("toward", "prep", "good"):
             tokens[at] = _directed(tokens, at)
+    for at in range(len(tokens) - 1, -1, -1):  # from behind, as a denial moves what is behind it
+        _suppose(tokens, at)
     for at, token in enumerate(tokens):
-        if token.role == "not":
+        ahead = tokens[at + 1].role if at + 1 < len(tokens) else ""
+        denies = token.role == "none" or (token.role == "missing" and token.what in _LACKING)
+        if denies and (ahead in _FAULTS or _beyond(tokens, at + 1)):
+            tokens[at] = _Token("not", "not")
+        elif token.role == "missing":
+            _cancel(tokens, at)
+        if tokens[at].role == "not":
             _deny(tokens, at)
     return [_FILL if token.role == "good" else token for token in tokens]
 
@@ -237,10 +261,87 @@ def _directed(tokens: list[_Token], at: int) -> _Token:
     return _Token("state", state) if state else token
 
 
+def _suppose(tokens: list[_Token], at: int) -> None:
+    """Take back what the word at `at` makes a mere supposition or what the prompt asks for."""
+    role, end = tokens[at].role, _ending(tokens, at)
+    clause = max((k for k in range(at) if tokens[k].role == "bound"), default=0)
+    opposed = {t.role for t in tokens[max(clause, at - 4) : at]} & {"not", "contrary", "unreal"}
+    if role == "denies":
+        tokens[at] = _FILL
+        verb = next((k for k in range(at + 1, end) if tokens[k].role in _VERBS), None)
+        if verb is not None:
+            tokens.insert(verb, _Token("not", "not"))
+    elif role == "if":
+        turn = next((k for k in range(at, len(tokens)) if _contrast(tokens[k])), len(tokens))
+        would = next((k for k in range(at, turn) if tokens[k].role in ("unreal", "supposed")), end)
+        _forget(tokens, at, max(end, would))
+    elif role == "supposed":
+        _forget(tokens, clause, at)
+    elif role == "sought":
+        end = next((k for k in range(at + 1, end) if tokens[k].role == "and"), end)
+        if any(tokens[k].role in _FAULTS or _beyond(tokens, k) for k in range(at, end)):
+            tokens[at:end] = [_FILL] * (end - at)
+    elif role == "asker" and not opposed:
+        asks = next((k for k in range(at + 1, min(at + 5, end)) if tokens[k].role == "asks"), None)
+        if asks is not None:
+            opened = tokens[clause].what in _THOUGH
+            _forget(tokens, at, end if opened else _ending(tokens, at, verbs=True))
+    elif role in ("as", "excuse") and not opposed and "not" not in {t.role for t in tokens[at : at + 4]}:
+        start = max((k + 1 for k in range(at - 1) if _contrast(tokens[k])), default=0)
+        after = at if start < at else end  # "as requested, …": the clause behind the comma
+        _forget(tokens, start, _ending(tokens, after, verbs=True))
+
+
+def _cancel(tokens: list[_Token], at: int) -> None:
+    """Take back both sides of "an extra finger is absent"."""
+    if at < 3 or tokens[at - 1].role != "be" or tokens[at - 2].role != "thing":
+        return
+    if tokens[at - 3].role == "extra" or _beyond(tokens, at - 3):
+        tokens[at] = tokens[at - 3] = _FILL
+
+
+def _contrast(token: _Token) -> bool:
+    return token.role == "bound" and token.what in _CONTRASTS
+
+
+def _relative(tokens: list[_Token], at: int) -> bool:
+    return tokens[at].role == "bound" and tokens[at].what in _RELATIVES
+
+
+def _ending(tokens: list[_Token], at: int, verbs: bool = False) -> int:
+    """Where the clause of `at` ends; with `verbs`, a comma ends it only if a verb of its own comes behind."""
+    ends = [k for k in range(at + 1, len(tokens)) if tokens[k].role == "bound" and not _relative(tokens, k)]
+    ends.append(len(tokens))
+    for k, following in pairwise(ends):
+        if not verbs or _contrast(tokens[k]) or {"be", "have"} & {t.role for t in tokens[k:following]}:
+            return k
+    return len(tokens)
+
+
+def _forget(tokens: list[_Token], start: int, end: int) -> None:
+    """Drop all that is said, but keep the things, for what "it" means later on."""
+    for k in range(start, end):
+        if tokens[k].role not in ("thing", "bound", "and", "prep", "with", "be"):
+            tokens[k] = _FILL
+
+
+def _beyond(tokens: list[_Token], at: int) -> bool:
+    """Whether a number or an ordinal at `at` is more than its thing should have: a fault if true."""
+    if at >= len(tokens) or tokens[at].role not in ("number", "ordinal"):
+        return False
+    what = next((t.what for t in tokens[at + 1 : at + 4] if t.role == "thing"), "")
+    owners = sorted({t.what for t in tokens if t.role == "thing"})
+    usual = next((_USUAL[f"{o} {what}"] for o in owners if f"{o} {what}" in _USUAL), None)
+    return tokens[at].number > (usual or _USUAL.get(what) or _USUAL.get(f"other {what}", 99))
+
+
 def _deny(tokens: list[_Token], at: int) -> None:
     """Take back what the negator at `at` denies; read "not attached" as detached and "no leg" as missing."""
-    absent = tokens[at].what in ("no", "without")
-    for k in range(at + 1, min(at + 1 + _NEAR, len(tokens))):
+    absent, of = tokens[at].what in ("no", "without"), tokens[at].what in _NONE_OF
+    leads = of or at == 0 or tokens[at - 1].role in ("bound", "and")
+    k, end = at, at + _NEAR
+    while k < min(end, len(tokens) - 1):
+        k += 1
         token = tokens[k]
         if token.what == "without" and k == at + 1:  # "not without"
             tokens[k] = _FILL
@@ -249,31 +350,77 @@ def _deny(tokens: list[_Token], at: int) -> None:
         if token.role == "have":
             absent = True
         elif token.role == "thing":
-            if absent and not _said_missing(tokens, k):
-                tokens[k - 1] = _Token("missing", "not")
+            compound = k + 1 < len(tokens) and tokens[k + 1].role == "thing"
+            if compound and (absent or of):
+                end += 1
+                continue
+            if absent and token.what in _SUBJECTS and _described(tokens, k):
+                _forget(tokens, k + 1, _ending(tokens, k))
+                return
+            if (absent or of) and not _said_missing(tokens, k, leads, of) and absent:
+                tokens[at if tokens[k - 1].role == "thing" else k - 1] = _Token("missing", "not")
             return
         elif token.role == "good":
             if not (token.what == "missing" and k > at + 2):
                 role = "missing" if token.what == "missing" else "state"
                 tokens[k] = _Token(role, token.what, number=1)
             return
-        elif token.role in ("extra", "missing", "state", "ordinal", "number", "many", "toward"):
-            if token.role == "number" and absent:  # "without its four legs"
-                continue
+        elif token.role in (*_FAULTS, "ordinal", "number", "toward"):
+            if token.role in ("number", "ordinal") and absent and not _beyond(tokens, k):
+                continue  # "without its four legs"
             instead = _DATA["denied"].get(token.what)
             tokens[k] = _Token("state", instead) if instead else _FILL
-            absent = False
-            if not any(t.role == "or" for t in tokens[k + 1 : k + 2]):
+            if token.role == "state" and tokens[k + 1 : k + 2] == [token]:  # "split in half"
+                tokens[k + 1] = _FILL
+            absent = of = False
+            more = _listed(tokens, k)
+            if more is None:
                 return
+            for j in range(k + 1, more):
+                tokens[j] = _FILL if tokens[j].role in _FAULTS else tokens[j]
+            k, end = more, more + _NEAR
 
 
-def _said_missing(tokens: list[_Token], at: int) -> bool:
-    """Take back what is said of the denied thing at `at`, as in "no finger is missing"; whether there is any."""
-    said = False
+def _described(tokens: list[_Token], at: int) -> bool:
+    """Whether the denied thing at `at` is only denied as what is told behind it: "no hand with six fingers"."""
+    thing, ahead = tokens[at], tokens[at + 1 : at + 2]
+    if not ahead or (thing.plural and ("missing", f"{thing.what}s") in _RULES):
+        return False
+    return ahead[0].role in ("with", "state") or _relative(tokens, at + 1)
+
+
+def _listed(tokens: list[_Token], at: int) -> int | None:
+    """The last "or" of the list that the denied word at `at` begins, as in "no extra arm, missing leg or gap"."""
+    last = None
+    for k in range(at + 1, len(tokens)):
+        token = tokens[k]
+        if token.role == "or":
+            last = k
+        elif token.role not in ("thing", "fill", *_FAULTS, "ordinal", "number", "prep") and (
+            token != _COMMA or last is not None
+        ):
+            return last
+    return last
+
+
+def _said_missing(tokens: list[_Token], at: int, leads: bool, said: bool) -> bool:
+    """Take back what is said of the denied thing at `at`, as in "no finger is missing"; whether there is any.
+
+    `leads`: the thing is the subject, so that "no finger is visible" says that all are missing. `said`: the verb
+    need not be "be" or "have".
+    """
     for k in range(at + 1, min(at + 9, len(tokens))):
         if tokens[k].role in ("bound", "and"):
             return False
         if said and tokens[k].role in ("missing", "extra", "state"):
+            tokens[k] = _FILL
+            return True
+        if said and leads and tokens[k].role == "good":
+            tokens[k] = _Token(
+                "missing" if tokens[k].what == "missing" else "state", tokens[k].what, number=1
+            )
+            return True
+        if k == at + 1 and (tokens[k].what, tokens[at].what) in _RULES:  # "no water floating beside it"
             tokens[k] = _FILL
             return True
         said = said or tokens[k].role in ("be", "have")
@@ -288,6 +435,8 @@ class _Sentence:
         self.things = [at for at, token in enumerate(tokens) if token.role == "thing"]
         self.present = frozenset(t.what for t in tokens if t.role == "thing")
         self.clause = self._clauses()
+        self.part = list(accumulate(token.role == "bound" for token in tokens))
+        self.owners: dict[int, frozenset[str]] = {}
         self.place = {at: self._preposition(at) for at in self.things}
         first = next((at for at in self.things if not self.place[at]), self.things[0] if self.things else -1)
         self.first = first
@@ -362,6 +511,11 @@ class _Sentence:
         return self.tokens[at] if at >= 0 else self.before
 
     def _owners(self, at: int) -> frozenset[str]:
+        if at not in self.owners:
+            self.owners[at] = self._nearest_owners(at)
+        return self.owners[at]
+
+    def _nearest_owners(self, at: int) -> frozenset[str]:
         token = self._at(at)
         assert token
         if at < 0:
@@ -464,11 +618,13 @@ class _Sentence:
         return self._subjects(at) + ([behind] if behind is not None else [])
 
     def _parted(self, a: int, b: int) -> bool:
-        return any(token.role == "bound" for token in self.tokens[min(a, b) : max(a, b)])
+        return self.part[a] != self.part[b]
 
     def _counted(self, at: int) -> Iterator[tuple[str, str, frozenset[str]]]:
         """A number of parts that is not the usual one: more are extra, one fewer is "few"."""
         thing = self._object(at, 3)
+        if at and self.tokens[at - 1].role == "number":  # "twenty-one"
+            return
         if thing is None or any(t.role in ("many", "extra") for t in self.tokens[at : thing + 3]):
             return
         number, owners = self.tokens[at].number, self._owners(thing)
@@ -534,5 +690,11 @@ class _Sentence:
 _USUAL: dict[str, int] = _DATA["usual"]
 _COUNTABLE = frozenset(key.split()[-1] for key in _USUAL)
 _THINGS = frozenset(thing for _, thing in _RULES)  # as the rules write them, in the plural where it matters
+_COMMA = _Token("bound")
+_FAULTS = ("extra", "missing", "state", "many")
+_VERBS = (*_FAULTS, "be", "have", "good", "number", "ordinal", "only")
+_CONTRASTS, _THOUGH, _RELATIVES = (
+    frozenset(map(" ".join, _phrases(_DATA[name]))) for name in ("contrasts", "though", "relatives")
+)
 _ENDS = frozenset(".!?;\n")
 _UNDER = frozenset(map(_stem, ("below", "beneath", "under", "underneath", "at", "in", "inside", "into")))

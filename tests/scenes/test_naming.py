@@ -77,6 +77,26 @@ def test_subjects_tell_whose_part_is_meant() -> None:
     assert named("It has no hands.", {"mug", "face"}) == frozenset()
 
 
+def test_refuses_a_string_of_subjects_whose_letters_would_pass_for_names() -> None:
+    with pytest.raises(TypeError, match="collection"):
+        named("A leg is missing.", "chair")
+
+
+@pytest.mark.parametrize("part", ["denied", "denied_fresh"])
+def test_reads_denials_conditionals_and_what_the_prompt_asks_for(part: str) -> None:
+    wrong = {
+        row["text"]: named(row["text"]) for row in _SENTENCES[part] if named(row["text"]) != set(row["kinds"])
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    "number", ["13", "13000", "9" * 5_000, "thirteen", "one hundred", "twenty-one", "a dozen"]
+)
+def test_counts_beyond_twelve(number: str) -> None:
+    assert named(f"The hand has {number} fingers.") == {"extra_finger"}
+
+
 def test_a_pronoun_means_what_the_sentence_before_was_about() -> None:
     assert named("A dog sits on the lawn. Its legs are missing.") == {"no_legs"}
     assert named("There is a red ball on the right. It floats in the air.") == {"floating_ball"}
@@ -88,6 +108,13 @@ def test_reads_quickly_and_long_texts_without_delay() -> None:
     for text in texts:
         named(text)
     assert len(texts) / (time.process_time() - start) >= 2_000
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    ["a missing leg of the dog and the chair and ", "gap eye ", "no extra eye, ", ", had ", "1" * 50],
+)
+def test_a_long_text_of_one_phrase_takes_no_time(phrase: str) -> None:
     start = time.process_time()
-    named("a missing leg of the dog and the chair and " * (2 * MAX_CHARACTERS // 40))
-    assert time.process_time() - start < 1
+    named(phrase * (2 * MAX_CHARACTERS // len(phrase)))
+    assert time.process_time() - start < 0.6
