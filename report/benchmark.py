@@ -13,13 +13,14 @@ from flawscribe.runs import Run
 from report.baselines import Scores, picture_only, prompt_only, same
 from report.benchmark_defects import Defects
 from report.benchmark_pairs import against_clean, by_number_of_subjects, within_pairs
-from report.benchmark_rows import ARMS, Rows, SceneRow, scene_row
+from report.benchmark_rows import ARMS, UNUSABLE, Rows, SceneRow, looks_like_scene, scene_row
 from report.estimates import absent
 from report.join import Joined, join
 from report.masks import NO_PREDICTION
 from report.resamples import Resamples
 
 NO_DESCRIPTIONS = "the run holds no descriptions"
+LEFT_OUT = ("other_samples", "unusable_rows", "unreadable_rows")
 
 
 def benchmark(run: Run) -> dict[str, Any]:
@@ -40,19 +41,22 @@ class Benchmark:
     def __init__(self, described: bool, segmented: bool) -> None:
         self._described, self._segmented = described, segmented
         self._rows: list[SceneRow] = []
-        self._others = 0
+        self._left_out = Counter[str]()
 
     def add(self, j: Joined) -> None:
-        """Take in a sample; one that is no scene, or whose label contradicts its arm, does not count here."""
+        """Take in a sample; one that is no scene, or cannot be used as one, is counted apart."""
         if (row := scene_row(j)) is not None:
             self._rows.append(row)
-        elif j.sample is not None:
-            self._others += 1
+        elif j.sample is None:
+            self._left_out["unreadable_rows"] += 1
+        else:
+            self._left_out["unusable_rows" if looks_like_scene(j.sample) else "other_samples"] += 1
 
     def result(self) -> dict[str, Any] | None:
-        """The section `scenes` of metrics.json; None where there are no scenes."""
+        """The section `scenes` of metrics.json; None where nothing looks like a scene."""
         if not self._rows:
-            return None
+            n = self._left_out["unusable_rows"]
+            return absent(f"{n} rows look like scenes and cannot be used: {UNUSABLE}") if n else None
         rows = Rows(self._rows)
         re = Resamples(rows.bases)
         scores, facts = self._scores(rows)
@@ -62,7 +66,8 @@ class Benchmark:
         )
         return {
             "n": len(self._rows),
-            "other_samples": self._others,
+            **{name: self._left_out[name] for name in LEFT_OUT},
+            **defects.unknown(),
             "base_scenes": rows.bases,
             "shift": sorted({r.shift for r in self._rows}),
             "arms": {arm: int((rows.arm == arm).sum()) for arm in ARMS},

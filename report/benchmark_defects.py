@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from report.baselines import Scores
-from report.benchmark_pairs import MOST_NAMES, Within
+from report.benchmark_pairs import ALL_FAILED, MOST_NAMES, Within
 from report.benchmark_rows import Rows
 from report.estimates import nothing
 from report.resamples import Resamples
@@ -37,7 +37,7 @@ class Defects:
         self._iou = [rows.numbers([r.iou[i] for r in rows.rows]) for i in range(2)]
         self._marked = [rows.numbers([r.marked[i] for r in rows.rows]) for i in range(2)]
         self._masked = np.array([r.masked for r in rows.rows], dtype=bool)
-        shown = [(i, d, r.named) for i, r in enumerate(rows.rows) for d in r.defects]
+        shown = [(i, d, r.named) for i, r in enumerate(rows.rows) for d in r.defects or ()]
         self._shown = _Told(
             np.array([i for i, _, _ in shown], dtype=int),
             np.array([d.kind for _, d, _ in shown]),
@@ -45,9 +45,12 @@ class Defects:
         )
         self._shown_size = np.array([_size(d.area) for _, d, _ in shown], dtype=int)
         self._shown_severity = np.array([d.severity for _, d, _ in shown])
+        # Where the manifest does not tell the defects, nothing tells whether a name is right.
+        self._untold = [r for r in rows.rows if r.defects is None]
         names = [
-            (i, kind, kind in {d.kind for d in r.defects})
+            (i, kind, kind in r.kinds)
             for i, r in enumerate(rows.rows)
+            if r.defects is not None
             for kind in sorted(r.named or ())
         ]
         self._named = _Told(
@@ -56,15 +59,24 @@ class Defects:
             np.array([right for _, _, right in names], dtype=float),
         )
 
-    def _share(self, stage: str, row: np.ndarray, values: np.ndarray) -> dict[str, Any]:
-        """The mean of one value an item, each of the row of that number; NaN where the stage failed."""
+    def unknown(self) -> dict[str, int]:
+        """How many defective rows do not tell their defects, and how many defects not their area."""
+        return {
+            "rows_without_defects": len(self._untold),
+            "defects_without_area": int((self._shown_size < 0).sum()),
+        }
+
+    def _share(self, stage: str, row: np.ndarray, values: np.ndarray, lost: int = 0) -> dict[str, Any]:
+        """The mean of one value an item, each of the row of that number; NaN where the stage failed.
+
+        `lost` counts items that should be among them and are not.
+        """
         if stage in self._missing:
             return nothing(self._missing[stage])
         known = np.isfinite(values)
         figure = self._re.mean(self._rows.base[row[known]], values[known])
-        return figure.entry(
-            int((~known).sum()), "every such row failed" if len(known) else "there is no such row"
-        )
+        failed = int((~known).sum()) + lost
+        return figure.entry(failed, ALL_FAILED if failed else "there is no such row")
 
     def justification(self) -> dict[str, Any]:
         """Shares of justified rows called flawless, of unjustified ones called defective, of base scenes all right."""
@@ -89,22 +101,25 @@ class Defects:
     def named(self) -> dict[str, Any]:
         """Which kinds the texts name: of the defects (recall), and of the names those that are right (precision)."""
         return {
-            "recall": self._recall(np.ones(len(self._shown.row), dtype=bool)),
+            "recall": self._recall(np.ones(len(self._shown.row), dtype=bool), len(self._untold)),
             "precision": self._precision(),
         }
 
-    def _recall(self, at: np.ndarray) -> dict[str, Any]:
-        return self._share("describe", self._shown.row[at], self._shown.right[at])
+    def _recall(self, at: np.ndarray, lost: int = 0) -> dict[str, Any]:
+        return self._share("describe", self._shown.row[at], self._shown.right[at], lost)
 
     def _precision(self, kind: str | None = None) -> dict[str, Any]:
-        """Of the names of a kind, or of all; rows without a text that show it, or all such rows, have failed."""
+        """Of the names of a kind, or of all.
+
+        Failed are rows without a text and rows that do not tell their defects: all, or those with the kind.
+        """
         if "describe" in self._missing:
             return nothing(self._missing["describe"])
         at = np.ones(len(self._named.row), dtype=bool) if kind is None else self._named.kind == kind
         figure = self._re.mean(self._rows.base[self._named.row[at]], self._named.right[at])
-        silent = [r for r in self._rows.rows if r.named is None]
-        failed = sum(kind is None or kind in {d.kind for d in r.defects} for r in silent)
-        return figure.entry(failed, "no text names it")
+        lost = [r for r in self._rows.rows if r.named is None or r.defects is None]
+        failed = sum(kind is None or kind in r.kinds or kind in (r.named or ()) for r in lost)
+        return figure.entry(failed, ALL_FAILED if len(lost) == len(self._rows.rows) else "no text names it")
 
     def masks(self) -> dict[str, Any]:
         """gIoU over defective rows, and the shares of clean and of justified rows with any marked pixel."""
@@ -147,7 +162,7 @@ class Defects:
         counts = Counter(str(kind) for kind in self._shown.kind)
         result = {}
         for kind in sorted(name for name, _ in counts.most_common(MOST_NAMES)):
-            alone = np.array([{d.kind for d in r.defects} == {kind} for r in self._rows.rows])
+            alone = np.array([r.kinds == {kind} for r in self._rows.rows])
             result[kind] = {
                 **self._group(alone),
                 "named_recall": self._recall(self._shown.kind == kind),
@@ -167,7 +182,10 @@ class Defects:
         """By the row's worst defect: how many are called defective; recall of names by each defect's own severity."""
         worst = np.array(
             [
-                max((SEVERITIES.index(d.severity) for d in r.defects if d.severity in SEVERITIES), default=-1)
+                max(
+                    (SEVERITIES.index(d.severity) for d in r.defects or () if d.severity in SEVERITIES),
+                    default=-1,
+                )
                 for r in self._rows.rows
             ]
         )

@@ -48,6 +48,8 @@ class SizeChart:
 
 def size_chart(section: dict[str, Any]) -> SizeChart | None:
     """AUC by defect size of the description and the mask head over the baselines' own; None where nothing is known."""
+    if "absent" in section:
+        return None
     names = list(section["by_size"])
     step = WIDTH / len(names)
     places = tuple((name, round((i + 0.5) * step, 1)) for i, name in enumerate(names))

@@ -15,7 +15,10 @@ MOST_NAMES = 100
 """Most subjects or kinds with figures of their own: the scenes have far fewer, a strange manifest may not."""
 
 NO_PAIRS = "there are no complete pairs"
+NOT_ASKED = "it answers for none of these pairs"
+ALL_FAILED = "every such row failed"
 NO_CLASSES = "there are not both defective and clean rows"
+CLASS_FAILED = "all defective or all clean rows failed"
 
 
 class Within:
@@ -32,12 +35,14 @@ class Within:
         self.auc = re.auc(rows.base[used], rows.defective[used], scores[used])
         self.share = re.mean(rows.base[known[:, 0]], wins)
         self.failed = len(np.unique(wanted)) - len(used), len(wanted) - len(known)
+        # Where any pair is whole, both figures are defined.
+        self._why_none = ALL_FAILED if len(wanted) else NOT_ASKED if len(pairs) else NO_PAIRS
 
     def entries(self) -> dict[str, Any]:
         """`auc`, of which n counts rows, and `auc_within`, of which n counts pairs."""
         return {
-            "auc": self.auc.entry(self.failed[0], NO_PAIRS),
-            "auc_within": self.share.entry(self.failed[1], NO_PAIRS),
+            "auc": self.auc.entry(self.failed[0], self._why_none),
+            "auc_within": self.share.entry(self.failed[1], self._why_none),
         }
 
 
@@ -66,9 +71,10 @@ def within_pairs(
 
 
 def _above(aucs: dict[str, Figure], failed: dict[str, int]) -> dict[str, Any]:
+    why_none = "one of the two is absent"
     if "description" not in aucs or "prompt_only" not in aucs:
-        return nothing("one of the two is absent")
-    return (aucs["description"] - aucs["prompt_only"]).entry(failed["description"], NO_PAIRS)
+        return nothing(why_none)
+    return (aucs["description"] - aucs["prompt_only"]).entry(failed["description"], why_none)
 
 
 def by_number_of_subjects(rows: Rows, scores: dict[str, Scores], re: Resamples) -> dict[str, Any]:
@@ -89,7 +95,8 @@ def against_clean(rows: Rows, scores: dict[str, Scores], re: Resamples) -> dict[
     names = Counter(name for r in rows.rows for name in r.subjects)
     subjects = sorted(name for name, _ in names.most_common(MOST_NAMES))
     clean = rows.arm == "clean"
-    shown = {name: np.array([name in r.subjects for r in rows.rows]) & clean for name in subjects}
+    showing = [frozenset(r.subjects) for r in rows.rows]
+    shown = {name: np.array([name in there for there in showing]) & clean for name in subjects}
     wrong = {
         name: np.array([name in r.wrong_subjects for r in rows.rows]) & rows.defective for name in subjects
     }
@@ -111,8 +118,9 @@ def against_clean(rows: Rows, scores: dict[str, Scores], re: Resamples) -> dict[
                 found = dict.fromkeys(subjects, nothing(values))
             else:
                 at = {name: (wrong[name] & chosen | shown[name]) & source.eligible for name in subjects}
-                figures[scorer], failed[scorer], found = _over_subjects(rows, values, at, re)
-                result[part][scorer] = figures[scorer].entry(failed[scorer], NO_CLASSES)
+                mean, lost, why_none, found = _over_subjects(rows, values, at, re)
+                figures[scorer], failed[scorer] = mean, lost
+                result[part][scorer] = mean.entry(lost, why_none)
             if part == "all":
                 for name in subjects:
                     each[name][scorer] = found[name]
@@ -122,12 +130,14 @@ def against_clean(rows: Rows, scores: dict[str, Scores], re: Resamples) -> dict[
 
 def _over_subjects(
     rows: Rows, values: np.ndarray, at: dict[str, np.ndarray], re: Resamples
-) -> tuple[Figure, int, dict[str, Any]]:
-    """The mean AUC over subjects, the number of rows without a score, and each subject's entry."""
+) -> tuple[Figure, int, str, dict[str, Any]]:
+    """The mean AUC over subjects, the rows without a score, why there is none, and each subject's entry."""
     known = {name: a & np.isfinite(values) for name, a in at.items()}
     aucs = {name: re.auc(rows.base[k], rows.defective[k], values[k]) for name, k in known.items()}
     none = np.zeros(len(values), dtype=bool)
     used = np.any([none, *(known[name] for name, f in aucs.items() if np.isfinite(f.value))], axis=0)
     failed = np.any([none, *(at[name] & ~known[name] for name in at)], axis=0)
-    entries = {name: f.entry(int((at[name] & ~known[name]).sum()), NO_CLASSES) for name, f in aucs.items()}
-    return re.mean_of(list(aucs.values()), int(used.sum())), int(failed.sum()), entries
+    why = {name: CLASS_FAILED if len(set(rows.defective[a])) > 1 else NO_CLASSES for name, a in at.items()}
+    entries = {name: f.entry(int((at[name] & ~known[name]).sum()), why[name]) for name, f in aucs.items()}
+    why_none = CLASS_FAILED if CLASS_FAILED in why.values() else NO_CLASSES
+    return re.mean_of(list(aucs.values()), int(used.sum())), int(failed.sum()), why_none, entries

@@ -1,11 +1,14 @@
 """What the scenes section needs of each sample: a few names and numbers of a row that `flawscribe scenes` wrote."""
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from flawscribe.records import Sample
 from report.join import Joined
 from report.masks import GoldenMaskFailure, golden_mask, predicted_mask
 from segment.metrics import iou
@@ -21,12 +24,13 @@ PAIRS = {
 """Arms (flawless, defective) that differ in either the picture or the prompt alone."""
 
 PARTS = ("plain", "justified", "all")
+UNUSABLE = "they lack a pair or a golden label, or their arm is unknown or contradicts that label"
 _LONGEST = 60
 
 
 @dataclass(frozen=True)
 class Anomaly:
-    """One anomaly as the manifest tells it; `area` is its share of the picture, 0–1."""
+    """One anomaly as the manifest tells it; `area` is its share of the picture, 0–1, None where not known."""
 
     kind: str
     subject: str
@@ -40,8 +44,8 @@ class SceneRow:
 
     `base` names the base scene, `variant` tells apart its drawings (shift, size). `said` is the
     description's yes or no, `score` its P(defective) or else the former as 0 or 1, `named` the kinds that its text
-    names. `iou` and `marked` are those of the raw and of the gated mask; `masked` tells whether there is
-    a golden mask.
+    names. `defects` is None where the row is defective and the manifest does not tell readably what is wrong.
+    `iou` and `marked` are those of the raw and of the gated mask; `masked` tells whether there is a golden mask.
     """
 
     base: str
@@ -50,7 +54,7 @@ class SceneRow:
     variant: tuple[str, str]
     subjects: tuple[str, ...]
     anomalies: tuple[Anomaly, ...]
-    defects: tuple[Anomaly, ...]
+    defects: tuple[Anomaly, ...] | None
     prompt: str
     image: str
     said: bool | None
@@ -68,17 +72,29 @@ class SceneRow:
         """Whether the row is defective under its prompt."""
         return ARMS[self.arm]
 
-    @property
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of its defects, as far as they are known."""
+        return frozenset(d.kind for d in self.defects or ())
+
+    @cached_property
     def wrong_subjects(self) -> frozenset[str]:
         """The subjects that something is wrong with; a single subject is meant whatever the anomaly says."""
         if len(self.subjects) == 1:
             return frozenset(self.subjects)
-        return frozenset(a.subject for a in self.anomalies)
+        return frozenset(a.subject for a in self.anomalies or self.defects or ())
 
     @property
     def largest(self) -> float | None:
-        """The area of the largest defect."""
-        return max((d.area for d in self.defects if d.area is not None), default=None)
+        """The area of the largest defect, None where that of any is not known."""
+        areas = [d.area for d in self.defects or ()]
+        return max((a for a in areas if a is not None), default=None) if None not in areas else None
+
+
+def looks_like_scene(sample: Sample) -> bool:
+    """Whether a sample has a scene's arm, or the columns of one, be they usable or not."""
+    pair, arm = sample.meta.get("pair"), sample.meta.get("arm")
+    return (isinstance(arm, str) and arm in ARMS) or (pair is not None and arm is not None)
 
 
 def scene_row(j: Joined) -> SceneRow | None:
@@ -87,9 +103,11 @@ def scene_row(j: Joined) -> SceneRow | None:
         return None
     meta, golden = j.sample.meta, j.sample.golden
     base, arm = meta.get("pair"), meta.get("arm")
-    if not isinstance(base, str | int) or not isinstance(arm, str) or ARMS.get(arm) is not golden.defective:
+    if not isinstance(base, str | int) or base == "":
         return None
-    subjects = tuple(dict.fromkeys(_names(meta.get("subjects")) or _names([meta.get("subject")])))
+    if not isinstance(arm, str) or ARMS.get(arm) is not golden.defective:
+        return None
+    subjects = tuple(dict.fromkeys(_names(_list(meta.get("subjects"))) or _names([meta.get("subject")])))
     shift, d = meta.get("shift"), j.description
     masked = golden.defective and golden.mask is not None
     probable = d is not None and d.p_defective is not None
@@ -99,8 +117,8 @@ def scene_row(j: Joined) -> SceneRow | None:
         shift=_name(shift) or "none",
         variant=(str(shift), str(meta.get("size"))),
         subjects=subjects,
-        anomalies=_anomalies(meta.get("anomaly")),
-        defects=_anomalies(meta.get("defects")) if golden.defective else (),
+        anomalies=_anomalies(meta.get("anomaly")) or (),
+        defects=(_anomalies(meta.get("defects")) or None) if golden.defective else (),
         prompt=j.sample.prompt or "",
         image=j.sample.image,
         said=None if d is None else d.defective,
@@ -141,21 +159,36 @@ def _name(value: Any) -> str | None:
     return value[:_LONGEST] if isinstance(value, str) and value else None
 
 
-def _names(values: Any) -> tuple[str, ...]:
-    return tuple(filter(None, map(_name, values))) if isinstance(values, list) else ()
+def _list(value: Any) -> list[Any] | None:
+    """A list, or the one that a text holds as JSON: a CSV manifest's cells have no other way."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, list) else None
 
 
-def _anomalies(values: Any) -> tuple[Anomaly, ...]:
+def _names(values: list[Any] | None) -> tuple[str, ...]:
+    return tuple(filter(None, map(_name, values or ())))
+
+
+def _anomalies(column: Any) -> tuple[Anomaly, ...] | None:
+    """All that a column lists; None where it is no list, or any of it has no kind."""
+    if (values := _list(column)) is None:
+        return None
     found = []
-    for value in values if isinstance(values, list) else ():
-        if isinstance(value, dict) and (kind := _name(value.get("kind"))):
-            subject, severity = (_name(value.get(name)) or "" for name in ("subject", "severity"))
-            found.append(Anomaly(kind, subject, severity, _area(value.get("area"))))
+    for value in values:
+        if not isinstance(value, dict) or not (kind := _name(value.get("kind"))):
+            return None
+        subject, severity = (_name(value.get(name)) or "" for name in ("subject", "severity"))
+        found.append(Anomaly(kind, subject, severity, _area(value.get("area"))))
     return tuple(found)
 
 
 def _area(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    return float(value) if known else None
 
 
 class Rows:

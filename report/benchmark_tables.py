@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from report.lines import Grid, Line, Table
+from report.benchmark_rows import UNUSABLE
+from report.lines import Grid, Line, Table, on_one_line
 
 _LINES = (
     ("within_pairs.description.plain.auc", "AUC, plain pairs", "same prompt, with and without an anomaly"),
@@ -55,11 +56,31 @@ _SCORERS = {
     "above_prompt_only": "description − prompt only",
 }
 _PARTS = ("plain", "justified", "all")
+MOST_SHIFTS, MOST_LETTERS = 10, 60
+_LEFT_OUT = (
+    ("other_samples", "samples of the run are no scenes and do not count here."),
+    ("unusable_rows", f"rows look like scenes but do not count here: {UNUSABLE}."),
+    (
+        "unreadable_rows",
+        "rows of the manifest could not be read. Whether they are scenes is not known: they count in no “failed”.",
+    ),
+    (
+        "rows_without_defects",
+        "defective rows do not tell their defects readably: they count as failed where names are compared, "
+        "and stand in no group by kind, size or severity.",
+    ),
+    (
+        "defects_without_area",
+        "defects tell no share of the picture between 0 and 1: they and their rows stand in no group by size.",
+    ),
+)
 MASK_HEAD = "The mask head sees no prompt: its justified pairs are .5 by construction, and plain pairs are its figure."
 
 
 def scenes_table(section: dict[str, Any]) -> Table:
     """The main figures, the shift in the title; those that the manifest has no rows for are left out."""
+    if "absent" in section:
+        return Table(title(section), absent=section["absent"])
     pairs, arms = section["pairs"], section["arms"]
     notes = (
         f"{section['n']} rows of {section['base_scenes']} base scenes: {pairs['plain']} plain pairs, "
@@ -75,10 +96,14 @@ def scenes_table(section: dict[str, Any]) -> Table:
 
 def title(section: dict[str, Any]) -> str:
     """The section's title line with the manifest's shifts."""
+    if "absent" in section:
+        return "Scenes"
     shifts = section["shift"]
     if shifts == ["none"]:
         return "Scenes, no shift"
-    return f"Scenes, {'shift' if len(shifts) == 1 else 'shifts'}: {', '.join(shifts[:10])}"
+    names = ", ".join(on_one_line(name, MOST_LETTERS) for name in shifts[:MOST_SHIFTS])
+    more = f" and {len(shifts) - MOST_SHIFTS} more" if len(shifts) > MOST_SHIFTS else ""
+    return f"Scenes, {'shift' if len(shifts) == 1 else 'shifts'}: {names}{more}"
 
 
 def _told(section: dict[str, Any]) -> list[str]:
@@ -93,13 +118,18 @@ def _told(section: dict[str, Any]) -> list[str]:
         notes.append(f"The picture-only baseline looks at {facts['pictures']} of {facts['of']} rows.")
     if facts["failed"]:
         notes.append(f"{facts['failed']} pictures could not be read for it.")
-    if section["other_samples"]:
-        notes.append(f"{section['other_samples']} samples of the run are no scenes and do not count here.")
-    return notes
+    return notes + left_out(section)
+
+
+def left_out(section: dict[str, Any]) -> list[str]:
+    """What the manifest has and the figures, or some of them, have not: a sentence each."""
+    return [f"{section[name]} {told}" for name, told in _LEFT_OUT if section.get(name)]
 
 
 def grids(section: dict[str, Any]) -> list[Grid]:
     """Detection beside the baselines; by number of subjects, subject, kind, size and severity."""
+    if "absent" in section:
+        return []
     return [
         _detection(section),
         _numbers(section),

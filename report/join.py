@@ -121,8 +121,12 @@ def join(run: Run) -> Iterator[Joined]:
     for row in run.rows("samples"):
         if row.record is None:
             yield Joined(row.id, failures=(row.failure,) if row.failure else ())
-        else:
-            yield _joined(Sample.model_validate(row.record), find)
+            continue
+        try:
+            sample = Sample.model_validate(row.record)
+        except ValueError as e:
+            raise UserError(f"{run.path}/samples is damaged ({_first(e)}): give its manifest again") from e
+        yield _joined(sample, find)
 
 
 def _joined(sample: Sample, find: dict[str, Callable[[str], Row | None]]) -> Joined:

@@ -1,7 +1,11 @@
 """What the tables of the terminal and of the page are made of."""
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
+
+_STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Controls (newlines too), format characters, surrogates, separators of lines and paragraphs."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,14 @@ class Grid:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, int | None, tuple[Line, ...]], ...]
     notes: tuple[str, ...] = ()
+
+
+def on_one_line(text: str, most: int) -> str:
+    """At most `most` characters of a text, those that steer a terminal or hide shown by their codes (`[U+001B]`)."""
+    shown = "".join(
+        f"[U+{ord(x):04X}]" if unicodedata.category(x) in _STEERING else x for x in text[: most + 1]
+    )
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def digits(value: float | None) -> str:

@@ -78,15 +78,14 @@ class Resamples:
         return Figure(value, draws, len(labels))
 
     def mean_of(self, figures: Sequence[Figure], n: int) -> Figure:
-        """The mean over those figures that are defined, in each resample too."""
+        """The mean over those figures that are defined; a resample counts where all of these are.
+
+        A resample's mean over fewer of them would be of something else than the value.
+        """
         known = [f for f in figures if np.isfinite(f.value)]
         if not known:
             return self._undefined(np.nan, 0)
-        draws = np.stack([f.draws for f in known])
-        there = np.isfinite(draws)
-        with np.errstate(invalid="ignore"):
-            means = np.where(there, draws, 0).sum(axis=0) / there.sum(axis=0)
-        return Figure(float(np.mean([f.value for f in known])), means, n)
+        return Figure(float(np.mean([f.value for f in known])), np.mean([f.draws for f in known], axis=0), n)
 
 
 def _order(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from report.benchmark_tables import scenes_table
+from report.benchmark_tables import left_out, scenes_table
 from report.lines import Line, Table
 
 _DETECTION = (
@@ -121,7 +121,8 @@ def as_text(metrics: dict[str, Any]) -> str:
     ]
     for stage, kinds in metrics["failures"].items():
         out.append(f"  failed at {stage}: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items()))
-    scenes = [scenes_table(metrics["scenes"])] if "scenes" in metrics else []
+    section = metrics.get("scenes")
+    scenes = [scenes_table(section)] if section else []
     for table in [*tables(metrics), *scenes]:
         out += ["", f"{table.title:<36}{'value':>7}  {'95 % interval':<16}{'n':>6}{'failed':>8}"]
         if table.absent:
@@ -133,7 +134,8 @@ def as_text(metrics: dict[str, Any]) -> str:
                 f"{line.value:>7}  {line.interval:<16}{line.entry['n']:>6}{line.entry['failed']:>8}{more}"
             )
             out.append(f"  {line.label:<34}{figures}".rstrip())
-    if scenes:
+    if section and "absent" not in section:
+        out += [f"  {note}" for note in left_out(section)]
         out.append("  By subject, kind, size and severity: report.html, and `scenes` in metrics.json")
     out += [f"\nNote: {note}" for note in metrics["notes"]]
     return "\n".join(out)
