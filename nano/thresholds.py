@@ -13,7 +13,8 @@ from segment.head import DefectHead
 from segment.predict import unframe
 
 _GRID = np.linspace(0.2, 0.8, 13)
-_FIRST = 10_000  # the scenes that the training log is made of stand at the seed's beginning
+FIRST = 10_000
+"""The first validation scene that thresholds are chosen on; the training log is made of those at the beginning."""
 MARKED = 0.06
 """The share of clean pictures that may be marked."""
 
@@ -24,7 +25,7 @@ def choose_thresholds(head: DefectHead, scenes: int = 500) -> None:
     pixels' by the best gIoU over all defective pictures, those that do not pass counting as unmarked."""
     device = next(head.parameters()).device
     labels, scores, ious = [], [], []
-    for index in range(_FIRST, _FIRST + scenes):
+    for index in range(FIRST, FIRST + scenes):
         pictures = triple(VALIDATION_SEED, index, augment=False)
         images = torch.from_numpy(np.stack([np.asarray(p.image) for p in pictures]))
         out = head(normalise(images.to(device)))

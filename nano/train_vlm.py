@@ -5,6 +5,7 @@ neither the picture nor the prompt alone can tell the answer; the boolean weighs
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFast
 
@@ -20,6 +21,7 @@ import prompts
 from nano.build import IMAGE_TOKENS, PATCH, SIDE, copy_tower, new_vlm
 from nano.data import KIND_NAMES, TRAIN_SEED, VALIDATION_SEED, Triples, pictures_of
 from nano.loop import Batch, fit, loader, optimisers
+from nano.thresholds import FIRST
 from nano.tokenizer import END, train_tokenizer
 from nano.train_tower import normalise
 from scenes import words
@@ -58,6 +60,8 @@ class TextRow:
         return wire(bool(found), [words.descriptions(found)[0]] if found else [])
 
 
+RowsOf = Callable[[Base], list[TextRow]]
+
 _protocol = cache(prompts.load)
 
 
@@ -89,6 +93,17 @@ def rows_of(base: Base) -> list[TextRow]:
         TextRow(wrong, user_text(neutral), tuple(range(len(shown[wrong])))),
         TextRow(excused, user_text(excuse), ()),
         TextRow(other, user_text(excuse), left),
+    ]
+
+
+def pairs_of(base: Base) -> list[TextRow]:
+    """The four justified rows that the benchmark has of a base scene, where nothing stands beside A in its picture."""
+    _, excuse_a, excuse_b = (user_text(p) for p in prompts_of(base))
+    return [
+        TextRow(1, excuse_a, ()),
+        TextRow(1, excuse_b, (0,)),
+        TextRow(2, excuse_b, ()),
+        TextRow(2, excuse_a, (0,)),
     ]
 
 
@@ -135,7 +150,7 @@ class VlmTrainer(torch.nn.Module):
             seen = self.vlm.model.vision_model(normalise(images), patch_attention_mask=grid).last_hidden_state
         return self.vlm.model.connector(seen)
 
-    def encode(self, batch: Batch, seed: int) -> list[_Tokens]:
+    def encode(self, batch: Batch, seed: int, rows_of: RowsOf) -> list[_Tokens]:
         """The four rows of each base scene of the batch, in their order.
 
         Of every second true answer all is learnt, of the others no more than what is named first: long texts
@@ -159,23 +174,31 @@ class VlmTrainer(torch.nn.Module):
                 )
         return rows
 
-    def forward(self, batch: Batch, seed: int, frozen: bool) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Loss terms, log-odds of true against false (n,), labels (n,)."""
-        rows = self.encode(batch, seed)
+    def odds(self, state: Tensor) -> Tensor:
+        """The log-odds of true against false (n,) from the states that the boolean is read from (n, hidden)."""
+        return self.vlm.lm_head(state) @ self.contrast
+
+    def forward(
+        self, batch: Batch, seed: int, frozen: bool, rows_of: RowsOf = rows_of
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Loss terms, the states that the boolean is read from (n, hidden), labels (n,)."""
+        rows = self.encode(batch, seed, rows_of)
         device = batch["image"].device
         seen = self.pictures(batch["image"].flatten(0, 1), frozen)
-        odds = torch.empty(len(rows), device=device)
+        states = seen.new_empty(len(rows), self.vlm.lm_head.in_features)
         nll, weight = [], []
         # Long rows and short ones apart: less padding to compute.
         order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
         cut = len(order) * 3 // 4
         for group in (order[:cut], order[cut:]):
             found, losses, weights = self._read([rows[i] for i in group], seen)
-            odds[group] = found
+            states[group] = found
             nll.append(losses)
             weight.append(weights)
         label = torch.tensor([float(r.label) for r in rows], device=device)
-        pairs = odds.view(-1, 2, 2)  # (clean, defective) and (excused, not excused) of each base scene
+        pairs = self.odds(states).view(
+            -1, 2, 2
+        )  # (clean, defective) and (excused, not excused) of each base scene
         truth = label.view(-1, 2, 2)
         gap = (pairs[..., 1] - pairs[..., 0]) * (truth[..., 1] - truth[..., 0])
         kinds = self.kinds(torch.cat([seen.mean(1), seen.amax(1)], -1))
@@ -185,10 +208,11 @@ class VlmTrainer(torch.nn.Module):
             "pairs": 0.25 * F.softplus(-gap).mean(),
             "kinds": 0.2 * F.binary_cross_entropy_with_logits(kinds, shown, reduction="none").sum(1).mean(),
         }
-        return terms, odds, label
+        return terms, states, label
 
     def _read(self, rows: list[_Tokens], seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-odds (n,) and the answers' tokens' losses and weights, given image tokens (pictures, 16, hidden)."""
+        """The states that the boolean is read from (n, hidden), and the answers' tokens' losses and weights, given
+        image tokens (pictures, 16, hidden)."""
         longest = max(len(r.ids) for r in rows)
         pad = self.tokenizer.pad_token_id
         ids = torch.tensor([r.ids + [pad] * (longest - len(r.ids)) for r in rows], device=seen.device)
@@ -211,8 +235,7 @@ class VlmTrainer(torch.nn.Module):
         # The rest follows from the boolean and from what is named first, or is the same in every answer.
         after = place - torch.tensor(boolean, device=seen.device)[:, None]
         weight = 1.0 + ((after > 0) & (after <= _NAMING)) + 3.0 * (after == 0)
-        odds = self.vlm.lm_head(hidden[number, [i - 1 for i in boolean]]) @ self.contrast
-        return odds, nll, weight[:, 1:][answer]
+        return hidden[number, [i - 1 for i in boolean]], nll, weight[:, 1:][answer]
 
 
 @torch.inference_mode()
@@ -221,8 +244,8 @@ def validate(model: VlmTrainer, scenes: int = 196) -> dict[str, float]:
     device = next(model.parameters()).device
     odds, labels, nll = [], [], []
     for batch in loader(Triples(VALIDATION_SEED, range(scenes), augment=False), workers=0):
-        terms, o, label = model({k: v.to(device) for k, v in batch.items()}, VALIDATION_SEED, True)
-        odds.append(o.cpu())
+        terms, states, label = model({k: v.to(device) for k, v in batch.items()}, VALIDATION_SEED, True)
+        odds.append(model.odds(states).cpu())
         labels.append(label.cpu())
         nll.append(terms["text"].item())
     o, label = torch.cat(odds).view(-1, 4), torch.cat(labels).view(-1, 4)
@@ -233,6 +256,30 @@ def validate(model: VlmTrainer, scenes: int = 196) -> dict[str, float]:
         "not_excused": float((o[:, 3] > 0).float().mean()),
         "text_loss": sum(nll) / len(nll),
     }
+
+
+@torch.inference_mode()
+def level(model: VlmTrainer, scenes: int = 1500) -> float:
+    """Shift the boolean's log-odds; returns by how much.
+
+    Afterwards as many justified validation rows are called flawless as unjustified ones defective. The shift goes
+    into the output embedding of `true`, along the direction in which all states agree: no server need know.
+    """
+    device = next(model.parameters()).device
+    alone = [i for i in range(FIRST, FIRST + scenes) if len(choose(VALIDATION_SEED, i).several) == 1]
+    found, truth = [], []
+    for batch in loader(Triples(VALIDATION_SEED, alone, augment=False), workers=0):
+        shown = {k: v.to(device) for k, v in batch.items()}
+        _, states, label = model(shown, VALIDATION_SEED, True, pairs_of)
+        found.append(states)
+        truth.append(label > 0.5)
+    states, wrong = torch.cat(found), torch.cat(truth).cpu()
+    false, true, thresholds = roc_curve(wrong, model.odds(states).cpu())
+    shift = -float(thresholds[np.abs(true - (1 - false)).argmin()])
+    ones = torch.ones(len(states), 1, dtype=torch.float64)
+    direction = torch.linalg.lstsq(states.double().cpu(), ones, driver="gelsd").solution[:, 0]
+    model.vlm.lm_head.weight[model.true] += shift * direction.to(states)
+    return shift
 
 
 def train_vlm(
@@ -255,4 +302,5 @@ def train_vlm(
         return model(batch, TRAIN_SEED, frozen=step < _FROZEN * steps)[0]
 
     fit("vlm", model, opts, loss, lambda: validate(model), work, (steps,), workers)
+    print(f"log-odds of true shifted by {level(model):.3f}")
     return vlm, tokenizer
