@@ -22,7 +22,7 @@ EPILOG = """
 Examples:
   flawscribe run images/ -o run/
   flawscribe run manifest.jsonl -o run/ --model Qwen/Qwen3-VL-4B-Instruct
-  flawscribe scenes 100 -o scenes/ && flawscribe run scenes/manifest.jsonl -o run/
+  flawscribe scenes 100 -o drawn/ && flawscribe run drawn/manifest.jsonl -o run/
 \b
 Exit codes: 0 all rows ok, 1 some rows failed, 2 wrong usage, 3 something is missing or
 refuses, 130 interrupted.

@@ -60,8 +60,8 @@ def _masks(section: dict[str, Any]) -> Table:
         figures = _MASKS if variant in ("gated", "raw") else _MASKS[:1]
         lines += [Line(f"{label}, {told}", hint, section[variant][name]) for name, label, hint in figures]
     for variant in ("gated", "raw"):
-        hint = "share of clean images with any marked pixel"
-        lines.append(Line(f"Clean images marked, {variant}", hint, section["clean_marked"][variant]))
+        hint = "share of golden-flawless images with any marked pixel"
+        lines.append(Line(f"Flawless images marked, {variant}", hint, section["clean_marked"][variant]))
     notes = ["Of defective pixels alone, over golden-defective images with a golden mask."]
     if section["gated_by"]:
         notes.append(

@@ -10,7 +10,7 @@ from scenes.shifts import SHIFTS
 EPILOG = """
 \b
 Examples:
-  flawscribe scenes 200 -o scenes/ --seed 7
+  flawscribe scenes 200 -o drawn/ --seed 7
   flawscribe scenes 100 -o pairs/ --pairs --size 96-512
   flawscribe scenes 100 -o smaller/ --pairs --shift smaller
 """
@@ -50,7 +50,11 @@ class Side(click.ParamType):
     help="Same seed, same pictures.",
 )
 @click.option(
-    "--size", default="128", show_default=True, type=Side(), help="Side in pixels, or a range: 96-512."
+    "--size",
+    default="128",
+    show_default=True,
+    type=Side(),
+    help="Side in pixels (64 to 1024), or a range: 96-512.",
 )
 @click.option(
     "--pairs",
@@ -63,7 +67,7 @@ class Side(click.ParamType):
     help="The same scenes changed in a way that nano was not trained on.",
 )
 @click.option("--parts", is_flag=True, help="Write parts/ too: every finger, eye, leg, letter as a label.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
 def scenes(
     n: int,
     out: Path,

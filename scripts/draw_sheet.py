@@ -30,9 +30,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("file", type=Path, help="PNG to write")
-    parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--rows", type=int, default=6)
-    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--seed", type=int, default=11, help="of the scenes (default 11)")
+    parser.add_argument("--rows", type=int, default=6, help="of base scenes (default 6)")
+    parser.add_argument("--size", type=int, default=128, help="of a picture, in pixels (default 128)")
     args = parser.parse_args()
     rows = []
     for row in range(args.rows):

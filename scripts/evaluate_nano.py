@@ -1,6 +1,6 @@
-"""The figures of nano's card: balanced pairs of a seed it never saw, then the same under each shift.
+"""The figures of nano's card: balanced pairs of a seed it never saw (31337), then the same under each shift.
 
-    python scripts/evaluate_nano.py --work /tmp/nano-figures --scenes 2000 --shifted 300
+    python scripts/evaluate_nano.py --work /tmp/nano-figures --scenes 500 --shifted 100
 
 Each set stands in its own run directory under --work; started again, it goes on where it was.
 """
@@ -56,8 +56,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, required=True, help="folder for scenes and runs")
-    parser.add_argument("--scenes", type=int, default=2000, help="base scenes as drawn (default 2000)")
-    parser.add_argument("--shifted", type=int, default=300, help="base scenes of each shift (default 300)")
+    parser.add_argument("--scenes", type=int, default=500, help="base scenes as drawn (default 500)")
+    parser.add_argument("--shifted", type=int, default=100, help="base scenes of each shift (default 100)")
     args = parser.parse_args()
     plain = figures(args.work, args.scenes, None)
     print(as_text(plain), flush=True)

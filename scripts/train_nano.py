@@ -33,10 +33,14 @@ def main() -> None:
         type=int,
         nargs="+",
         default=[3200, 2800],
-        help="steps of 42 pictures, a cosine each (default 3200 2800); one more number trains on what is there",
+        help="steps of 42 pictures in each cycle of the learning rate (default 3200 2800); a further number goes on",
     )
     parser.add_argument("--vlm-steps", type=int, default=1800, help="steps of 56 rows (default 1800)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="cpu or cuda (default: what is there)",
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that draw (default 1)")
     parser.add_argument("--threads", type=int, default=1, help="threads that train on a CPU (default 1)")
     args = parser.parse_args()
