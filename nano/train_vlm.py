@@ -150,7 +150,7 @@ class VlmTrainer(torch.nn.Module):
             seen = self.vlm.model.vision_model(normalise(images), patch_attention_mask=grid).last_hidden_state
         return self.vlm.model.connector(seen)
 
-    def encode(self, batch: Batch, seed: int, rows_of: RowsOf) -> list[_Tokens]:
+    def encode(self, batch: Batch, seed: int, rows_of: RowsOf = rows_of) -> list[_Tokens]:
         """The four rows of each base scene of the batch, in their order.
 
         Of every second true answer all is learnt, of the others no more than what is named first: long texts

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from nano.build import new_vlm
 from nano.curves import plot, read_log, table
-from nano.data import TRAIN_SEED, pictures_of, triple
-from nano.loop import Batch, fit, optimisers, rate, steps_from
+from nano.data import TRAIN_SEED, VALIDATION_SEED, Triples, pictures_of, triple
+from nano.loop import Batch, fit, loader, optimisers, rate, steps_from
+from nano.thresholds import FIRST
+from nano.tokenizer import train_tokenizer
 from nano.train_tower import TowerTrainer, initialise, losses, normalise
-from nano.train_vlm import VlmTrainer, corpus, rows_of, train_tokenizer
+from nano.train_vlm import VlmTrainer, corpus, level, pairs_of, rows_of
 from scenes.draw import choose
 
 
@@ -117,7 +119,25 @@ def test_vlm_learns_a_batch_and_pairs_rank_the_right_way(batch: Batch) -> None:
     whole = [a for a in answers if a.endswith('"]}<end_of_utterance>')]
     assert len(whole) == len(answers) // 2
     assert all(a.startswith('{"Defective":true,"Description":["') for a in whole)
-    assert {a for a in answers if a not in whole} == {'{"Defective":true'}
+    cut = [a for a in answers if a not in whole]
+    assert all(a.startswith('{"Defective":true,"Description":["') and len(a) > 50 for a in cut)
+    assert max(map(len, cut)) < min(map(len, whole))
+
+
+def test_levelling_shifts_every_boolean_alike_and_balances_both_errors() -> None:
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer(corpus(300))
+    model = VlmTrainer(new_vlm(tokenizer), tokenizer).eval()
+    alone = [i for i in range(FIRST, FIRST + 12) if len(choose(VALIDATION_SEED, i).several) == 1]
+    (batch,) = loader(Triples(VALIDATION_SEED, alone, augment=False), workers=0)
+    with torch.inference_mode():
+        _, states, label = model(batch, VALIDATION_SEED, True, pairs_of)
+        before = model.odds(states)
+        shift = level(model, scenes=12)
+        after = model.odds(states)
+    torch.testing.assert_close(after - before, torch.full_like(after, shift), atol=1e-3, rtol=0)
+    found = [float(((after >= 0) == wrong)[label.bool() == wrong].float().mean()) for wrong in (False, True)]
+    assert abs(found[0] - found[1]) <= 0.1
 
 
 def test_rows_name_what_the_prompt_does_not_ask_for() -> None:
