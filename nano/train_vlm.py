@@ -259,7 +259,7 @@ def validate(model: VlmTrainer, scenes: int = 196) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def level(model: VlmTrainer, scenes: int = 1500) -> float:
+def level(model: VlmTrainer, scenes: int = 4500) -> float:
     """Shift the boolean's log-odds; returns by how much.
 
     Afterwards as many justified validation rows are called flawless as unjustified ones defective. The shift goes

@@ -11,7 +11,6 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from flawscribe.records import Description, Failure, FailureKind, Golden
-from flawscribe.runs import Run
 from report.html import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -73,8 +72,8 @@ def quiet(seen: Seen, report: Path) -> None:
     assert outside == [report.absolute().as_uri()]
 
 
-def test_it_opens_filters_and_toggles(browser: Browser, small_run: Run) -> None:
-    report = write_report(small_run)
+def test_it_opens_filters_and_toggles(browser: Browser, small: Builder) -> None:
+    report = write_report(small.run())
     page, seen = opened(browser, report)
     cards = page.locator("#cards > article")
     visible = cards.locator("visible=true")
@@ -120,8 +119,8 @@ def test_many_cards_come_by_pages(browser: Browser, build: Builder) -> None:
     page.close()
 
 
-def test_without_scripts_everything_is_shown(browser: Browser, small_run: Run) -> None:
-    report = write_report(small_run)
+def test_without_scripts_everything_is_shown(browser: Browser, small: Builder) -> None:
+    report = write_report(small.run())
     page = browser.new_context(java_script_enabled=False).new_page()
     page.goto(report.absolute().as_uri())
     assert page.locator("#cards > article").locator("visible=true").count() == 10
