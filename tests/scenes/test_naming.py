@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scenes import naming
-from scenes.naming import MAX_CHARACTERS, named
+from scenes.naming import MAX_CHARACTERS, named, words
 from scenes.subjects import KINDS, SUBJECTS
 
 Row = dict[str, Any]
@@ -20,7 +19,7 @@ _ALL = [row for part in _SENTENCES.values() for row in part]
 
 
 def test_every_kind_has_rules_of_its_subject_and_sentences_in_both_halves() -> None:
-    rules = {kind: row["subject"] for kind, row in naming._DATA["kinds"].items()}
+    rules = {kind: row["subject"] for kind, row in words.DATA["kinds"].items()}
     assert rules == {kind.name: name for name, subject in SUBJECTS.items() for kind in subject.kinds}
     for part in ("develop", "check"):
         counts = Counter(kind for row in _SENTENCES[part] for kind in row["kinds"])
