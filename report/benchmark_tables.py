@@ -173,6 +173,7 @@ def grids(section: dict[str, Any]) -> list[Grid]:
 
 def _detection(section: dict[str, Any]) -> Grid:
     columns, rows = [], []
+    pairs = section["pairs"]
     for part in _PARTS:
         columns += [f"{part}: AUC", f"{part}: right order"]
     for scorer, label in _SCORERS.items():
@@ -188,6 +189,7 @@ def _detection(section: dict[str, Any]) -> Grid:
         tuple(rows),
         (
             MASK_HEAD,
+            f"Up to {2 * pairs['plain']} rows under plain, {2 * pairs['justified']} under justified: two a pair.",
             "Baselines are trained on the other base scenes of the same column. “Against clean” compares with "
             "clean scenes of the same subject under plain prompts; where prompt only is above .5, the prompts tell.",
         ),
@@ -197,11 +199,15 @@ def _detection(section: dict[str, Any]) -> Grid:
 def _numbers(section: dict[str, Any]) -> Grid:
     wanted = [("description", part) for part in _PARTS]
     wanted += [("mask_head", "plain"), ("prompt_only", "all"), ("picture_only", "all")]
-    rows = []
-    for name, found in section["by_number_of_subjects"].items():
-        rows.append((name, None, _lines([found[scorer][part]["auc"] for scorer, part in wanted])))
+    rows, numbers = [], section["by_number_of_subjects"]
+    for name, found in numbers.items():
+        if name == "several" and len(numbers.keys() - {"1"}) == 2:  # the other one says the same
+            continue
+        cells = [found[scorer][part]["auc"] for scorer, part in wanted]
+        rows.append((name, max(cell["n"] for cell in cells), _lines(cells)))
     columns = tuple(f"{_SCORERS[scorer]}, {part}" for scorer, part in wanted)
-    return Grid("By number of subjects", columns, tuple(rows), ("AUC over the rows of complete pairs.",))
+    note = "AUC over the rows of complete pairs; n: of the column with the most."
+    return Grid("By number of subjects", columns, tuple(rows), (note,))
 
 
 def _subjects(section: dict[str, Any]) -> Grid:
