@@ -1,11 +1,14 @@
 """The command line: each verb is named with its home and imported only when it is called."""
 
 import importlib
+import signal
 import sys
+import traceback
+from types import FrameType
 
 import click
 
-from flawscribe.errors import SETUP, USAGE, SetupError, UserError, did_you_mean
+from flawscribe.errors import INTERNAL, SETUP, USAGE, UserError, did_you_mean, one_line
 
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("report.run_command:run", "Describe, mark, judge and report: the whole job."),
@@ -25,9 +28,9 @@ Examples:
   flawscribe scenes 100 -o drawn/ && flawscribe run drawn/manifest.jsonl -o run/
 \b
 Exit codes: 0 all rows ok, 1 some rows failed, 2 wrong usage, 3 something is missing or
-refuses, 130 interrupted.
+refuses, 4 a mistake of flawscribe's own (--debug shows where), 130 interrupted, 143 terminated.
 """
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 _EXTRAS = {
     "torch": "torch",
@@ -39,6 +42,21 @@ _EXTRAS = {
     "segment_anything": "sam",
 }
 """Packages that the base install does without, and the extra that brings them."""
+
+
+def _debug(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        ctx.ensure_object(set).add("debug")
+
+
+_DEBUG = click.Option(
+    ["--debug"],
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_debug,
+    help="Show errors' tracebacks.",
+)
 
 
 class Verbs(click.Group):
@@ -54,6 +72,8 @@ class Verbs(click.Group):
             raise click.UsageError(f"no verb {name!r}.{did_you_mean(name, VERBS)}")
         module, attribute = VERBS[name][0].split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
+        if _DEBUG not in command.params:
+            command.params.append(_DEBUG)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -70,7 +90,9 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Verbs, params=[_DEBUG], epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version."
 )
@@ -79,37 +101,66 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The console script: errors that a user can mend are one line and an exit code."""
+    """The console script: whatever ends it early is one line and an exit code."""
+    wanted: set[str] = set()  # "debug", and "terminated" where SIGTERM came
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        wanted.add("terminated")
+        if callable(signal.getsignal(signal.SIGINT)):
+            signal.raise_signal(signal.SIGINT)  # whoever handles Ctrl-C handles this
+        else:  # a shell's background job: Ctrl-C is not for it
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
-        code = cli.main(prog_name="flawscribe", standalone_mode=False)
-    except UserError as e:
-        code = _told(str(e), e.exit_code)
-    except click.exceptions.NoArgsIsHelpError as e:
-        click.echo(e.format_message())
-        code = USAGE
-    except click.ClickException as e:
-        where = f"; see {e.ctx.command_path} --help" if isinstance(e, click.UsageError) and e.ctx else ""
-        code = _told(e.format_message().rstrip(".") + where, USAGE)
-    except (KeyboardInterrupt, click.Abort) as e:  # click makes the second of the first
-        told = str(e.__cause__ or e) or "interrupted; the same command goes on where it stopped"
-        code = _told(told, INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone: nothing is left to say
-        code = 0
-    except ModuleNotFoundError as e:
-        missing = _missing(e)
-        code = _told(str(missing), missing.exit_code)
-    except OSError as e:
-        code = _told(f"{e.filename}: {e.strerror}" if e.filename else str(e), SETUP)
+        code = cli.main(prog_name="flawscribe", standalone_mode=False, obj=wanted)
+    except (Exception, KeyboardInterrupt) as e:
+        if "debug" in wanted:
+            traceback.print_exc()
+        code = _ended(e, "terminated" in wanted)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _missing(error: ModuleNotFoundError) -> SetupError:
-    """What to say of a package of an extra; any other missing module is a mistake of ours."""
-    package = (error.name or "").partition(".")[0]
-    if package not in _EXTRAS:
-        raise error
-    return SetupError(f"this needs the package {package}: pip install 'flawscribe[{_EXTRAS[package]}]'")
+def _ended(error: BaseException, terminated: bool) -> int:
+    """Tell in one line what ended the command; the exit code."""
+    match error:
+        case UserError():
+            return _told(str(error), error.exit_code)
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.format_message())
+            return USAGE
+        case click.ClickException():
+            of = error.ctx if isinstance(error, click.UsageError) else None
+            return _told(
+                error.format_message().rstrip(".") + (f"; see {of.command_path} --help" if of else ""), USAGE
+            )
+        case KeyboardInterrupt() | click.Abort():  # click makes the second of the first
+            told = str(error.__cause__ or error) or "interrupted; the same command goes on where it stopped"
+            return _told(told, TERMINATED if terminated else INTERRUPTED)
+        case BrokenPipeError():
+            sys.stderr.close()  # the reader of our output has gone: nothing is left to say
+            return 0
+        case ModuleNotFoundError() if _extra(error) is not None:
+            return _told(
+                f"this needs the package {_package(error)}: pip install 'flawscribe[{_extra(error)}]'", SETUP
+            )
+        case OSError():
+            return _told(f"{error.filename}: {error.strerror}" if error.filename else str(error), SETUP)
+        case MemoryError():
+            return _told("out of memory", SETUP)
+    told = one_line(f"{type(error).__name__}: {error}").rstrip(".")
+    return _told(
+        f"a mistake of ours: {told}; run the command again with --debug and report what it shows", INTERNAL
+    )
+
+
+def _package(error: ModuleNotFoundError) -> str:
+    return (error.name or "").partition(".")[0]
+
+
+def _extra(error: ModuleNotFoundError) -> str | None:
+    """The extra that brings the missing package, None for a package that always should be there."""
+    return _EXTRAS.get(_package(error))
 
 
 def _told(message: str, code: int) -> int:

