@@ -13,7 +13,8 @@ import openai
 
 from engines.base import TOP, Answer, Fault, Request
 from engines.openai_answers import MALFORMED, answer_of
-from engines.openai_faults import fault_of, is_content_fault
+from engines.openai_bounds import TooLargeError, bounded
+from engines.openai_faults import fault_of, is_content_fault, told_by
 from engines.registry import Options
 from flawscribe.errors import SetupError, UserError, one_line
 from flawscribe.images import ImageFailure, image_bytes
@@ -54,7 +55,10 @@ class OpenAIEngine:
                 timeout=openai.Timeout(options.timeout, connect=min(options.timeout, CONNECT_TIMEOUT)),
                 max_retries=options.retries,
                 # A redirect would send images and texts to a host that nobody named or was told of.
-                http_client=openai.DefaultHttpxClient(follow_redirects=False),
+                http_client=openai.DefaultHttpxClient(
+                    follow_redirects=False, event_hooks={"response": [bounded(options.timeout, self._key)]}
+                ),
+                default_headers={"Accept-Encoding": "identity"},
             )
         except Exception as e:  # the SDK's HTTP library, whichever it is, has errors of its own
             raise SetupError(f"cannot set up a client for the server: {one_line(e)}") from e
@@ -135,9 +139,9 @@ class OpenAIEngine:
             try:
                 return self._ask(request, learn=True)
             except openai.APIStatusError as e:
-                mend = next((m for m in remaining if re.search(m[1], self._told(e), re.IGNORECASE)), None)
+                mend = next((m for m in remaining if re.search(m[1], told_by(e), re.IGNORECASE)), None)
                 if mend is None or is_content_fault(e):
-                    return fault_of(e, self._told(e))
+                    return fault_of(e, told_by(e))
                 remaining.remove(mend)
                 self._ask_for.update(mend[2])
                 self._dropped.append(mend[0])
@@ -166,7 +170,10 @@ class OpenAIEngine:
             self._check_set_up(e)
             if learn and e.status_code in (400, 422):
                 raise
-            return fault_of(e, self._told(e))
+            return fault_of(e, told_by(e))
+        except TooLargeError as e:
+            self._reached = True
+            return Fault(FailureKind.SERVER_ERROR, str(e))
         except (openai.OpenAIError, *MALFORMED) as e:  # the SDK does not check what a server sends
             self._reached = True
             return Fault(FailureKind.SERVER_ERROR, f"not a chat completion: {one_line(e)}")
@@ -230,16 +237,10 @@ class OpenAIEngine:
             served = [
                 str(model.id) for model in self._client.with_options(max_retries=0, timeout=10).models.list()
             ]
-        except (openai.OpenAIError, *MALFORMED):
+        except (openai.OpenAIError, TooLargeError, *MALFORMED):
             return f"{self._url} has no chat completions (404): --base-url usually ends in /v1"
         names = ", ".join(served[:20]) or "nothing"
         return f"{self._url} does not serve {self._model!r}: it serves {one_line(names)}"
-
-    def _told(self, error: openai.APIStatusError) -> str:
-        """What the server said, with the key blotted out should it repeat it."""
-        body = error.body
-        said = body.get("message") if isinstance(body, dict) else None
-        return one_line(str(said or error.message).replace(self._key, "***"))
 
     def facts(self) -> dict[str, Any]:
         """The server, the window, and what of a request the server did not accept."""
@@ -257,7 +258,7 @@ class OpenAIEngine:
 
 
 _NO_KEY = "none"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = re.compile(r"[A-Z_]{1,40}|[A-Z_][A-Z0-9_]{0,15}")  # of a variable that is not there
 
 
 def build(model: ModelRef, options: Options) -> OpenAIEngine:
@@ -283,20 +284,21 @@ def _check_url(url: str, given: str) -> None:
 
 def _key(options: Options) -> str:
     """The key from the environment; a server of one's own may need none."""
-    if not _NAME.fullmatch(options.api_key_env):  # perhaps the key itself: it must not be repeated
+    name = options.api_key_env
+    if name not in os.environ and not _NAME.fullmatch(
+        name
+    ):  # perhaps the key itself: it must not be repeated
         raise UserError(
-            "the key's environment variable must have a name like OPENAI_API_KEY (letters, digits, _): "
-            "give the variable's name, not the key"
+            "no environment variable has the name given for the key's (not shown: it may be the key): "
+            "give the name of one that is set, such as OPENAI_API_KEY, not the key"
         )
-    key = os.environ.get(options.api_key_env, "").strip()
+    key = os.environ.get(name, "").strip()
     if not key:
         if options.base_url is None and not os.environ.get("OPENAI_BASE_URL"):
-            raise SetupError(
-                f"${options.api_key_env} is not set: set it, or name a server of your own with --base-url"
-            )
+            raise SetupError(f"${name} is not set: set it, or name a server of your own with --base-url")
         return _NO_KEY
     if not (key.isascii() and key.isprintable()):
-        raise SetupError(f"the key in ${options.api_key_env} holds characters that no header can carry")
+        raise SetupError(f"the key in ${name} holds characters that no header can carry")
     return key
 
 

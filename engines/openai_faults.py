@@ -5,6 +5,7 @@ import re
 import openai
 
 from engines.base import Fault
+from flawscribe.errors import one_line
 from flawscribe.records import FailureKind
 
 _OVERFLOW = re.compile(
@@ -32,6 +33,13 @@ def fault_of(error: openai.APIStatusError, told: str) -> Fault:
     if error.status_code == 403 or _FILTERED.search(said):
         return Fault(FailureKind.REFUSED, message)
     return Fault(FailureKind.BAD_REQUEST, message)
+
+
+def told_by(error: openai.APIStatusError) -> str:
+    """What the server said, on one line."""
+    body = error.body
+    said = body.get("message") if isinstance(body, dict) else None
+    return one_line(str(said or error.message))
 
 
 def is_content_fault(error: openai.APIStatusError) -> bool:

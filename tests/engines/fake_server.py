@@ -11,7 +11,10 @@ GOOD = '{"Defective": true, "Description": ["The left hand has six fingers."]}'
 
 
 class FakeServer(ThreadingHTTPServer):
-    """`respond(body, n)` gives `(status, JSON object[, headers])` for the n-th call, from 0."""
+    """`respond(body, n)` gives `(status, body[, headers])` for the n-th call, from 0.
+
+    The body is an object to send as JSON, bytes, or an iterator of bytes that are sent as they come.
+    """
 
     daemon_threads = True
 
@@ -51,14 +54,18 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(*answer)
 
     def _send(self, status: int, answer: Any, headers: dict[str, str] | None = None) -> None:
-        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        parts = answer
+        kind = {"Content-Type": "application/json"}
+        if not isinstance(answer, Iterator):
+            parts = [answer if isinstance(answer, bytes) else json.dumps(answer).encode()]
+            kind["Content-Length"] = str(len(parts[0]))
         try:
             self.send_response(status)
-            kind = {"Content-Type": "application/json", "Content-Length": str(len(data))}
             for name, value in {**kind, **(headers or {})}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(data)
+            for part in parts:
+                self.wfile.write(part)
         except OSError:
             pass  # the client gave up
 

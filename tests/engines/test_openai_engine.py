@@ -177,7 +177,7 @@ def test_a_timeout_is_a_number_of_seconds(timeout: float) -> None:
         build("openai", served_model("m"), base_url="http://localhost/v1", timeout=timeout)
 
 
-@pytest.mark.parametrize("name", ["sk-secret-456", "", "A B"])
+@pytest.mark.parametrize("name", ["sk-secret-456", "sk_secret_456", "SECRET456SECRET456", "", "A B"])
 def test_a_key_in_place_of_its_variables_name_is_not_repeated(name: str) -> None:
     with pytest.raises(UserError, match="not the key") as raised:
         build("openai", served_model("m"), base_url="http://localhost/v1", api_key_env=name)
@@ -203,6 +203,33 @@ def test_a_slow_server_is_a_timeout() -> None:
     assert isinstance(second, Fault) and second.kind == FailureKind.TIMEOUT
 
 
+def test_a_dripping_answer_is_a_timeout() -> None:
+    def drip() -> Iterator[bytes]:
+        yield b"{"
+        for _ in range(100):
+            time.sleep(0.1)  # no read waits for long
+            yield b" "
+
+    with serving(lambda body, n: (200, drip() if n else completion())) as server:
+        started = time.monotonic()
+        first, second = ask(server.url, 2, timeout=0.5, retries=0)
+    assert isinstance(first, Answer)
+    assert isinstance(second, Fault) and second.kind == FailureKind.TIMEOUT
+    assert time.monotonic() - started < 8
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_an_endless_answer_is_a_fault(compressed: bool) -> None:
+    def flood() -> Iterator[bytes]:
+        yield from [b" " * 1_000_000] * 100
+
+    headers = {"Content-Encoding": "gzip"} if compressed else {}
+    with serving(lambda body, n: (200, flood(), headers) if n else (200, completion())) as server:
+        _, flooded = ask(server.url, 2, window=1, retries=0)
+    assert isinstance(flooded, Fault) and flooded.kind == FailureKind.SERVER_ERROR
+    assert "larger than" in flooded.message
+
+
 def test_truncation_and_emptiness_are_told_to_the_caller() -> None:
     with serving(lambda body, n: (200, completion("{", "length") if n else completion(None))) as server:
         empty, cut = ask(server.url, 2)
@@ -217,6 +244,12 @@ def test_a_wrong_key_is_one_line_that_does_not_show_it(status: int) -> None:
         ask(server.url, 5)
     assert "OPENAI_API_KEY" in str(raised.value) and KEY not in str(raised.value)
     assert len(server.bodies) == 1
+
+
+def test_a_key_that_the_server_repeats_is_blotted_out() -> None:
+    with serving(lambda body, n: (200, completion(f"your key is {KEY}"))) as server:
+        (echo,) = ask(server.url)
+    assert isinstance(echo, Answer) and echo.text == "your key is ***"
 
 
 def test_a_wrong_model_name_lists_what_is_served() -> None:
