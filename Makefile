@@ -1,8 +1,9 @@
 # Everything runs in .venv; the first target that needs it sets it up.
 #   make demo     the main job on the bundled samples, ending with demo-run/report.html
 #   make test     the tests
+#   make test-fast  those that need no network, no vLLM and little time;  make fuzz  an hour of damaged input
 #   make lint     ruff and the floors between the rooms;  make types  mypy;  make format  rewrites
-.PHONY: setup venv demo test lint types format clean
+.PHONY: setup venv demo test test-fast fuzz lint types format clean
 
 PYTHON ?= $(shell for p in python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
@@ -31,6 +32,12 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+test-fast: $(STAMP)
+	HF_HUB_OFFLINE=1 FUZZ_SECONDS=4 $(BIN)/python -m pytest -m "not slow and not vllm and not network"
+
+fuzz: $(STAMP)
+	FUZZ_SECONDS=3600 FUZZ_SEED=$$(date +%s) $(BIN)/python -m pytest --timeout 7200 tests/fuzz
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from describe.probability import p_defective
 from describe.wire import SCHEMA, parse
 from engines.base import Answer, Engine, Fault, Request
+from flawscribe.images import is_animated
 from flawscribe.records import Description, Failure, FailureKind, Row, Sample
 from prompts import Prompt
 
@@ -77,7 +78,10 @@ def describe_samples(
             yield request_for(sample, prompt, max_tokens=max_tokens, temperature=temperature, seed=seed)
 
     for request, answer in engine.stream(requests()):
-        yield row_of(request.id, keys.pop(request.id), interpret(answer))
+        outcome = interpret(answer)
+        if isinstance(outcome, Description) and request.image is not None and is_animated(request.image):
+            outcome.steps["picture"] = "animated: its first frame was looked at"
+        yield row_of(request.id, keys.pop(request.id), outcome)
 
 
 def row_of(sample_id: str, key: str, outcome: Description | Fault) -> Row:

@@ -191,6 +191,15 @@ def load_image(path: str) -> Image.Image:
         return _rgb(_upright(image))
 
 
+def is_animated(path: str) -> bool:
+    """Whether the picture has frames (or pages) behind the one that `load_image` takes; False if unreadable."""
+    try:
+        with Image.open(path, formats=formats()) as image:
+            return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except Exception:  # as in _open
+        return False
+
+
 def image_bytes(path: str) -> tuple[bytes, str]:
     """What a server is sent: (bytes, MIME type).
 

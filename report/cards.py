@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from flawscribe.images import ImageFailure
+from flawscribe.images import ImageFailure, is_animated
 from flawscribe.records import Verdict
 from report import pictures
 from report.claims import claim_lines
@@ -24,6 +24,7 @@ class Picture:
     uri: str | None = None
     width: int = 0
     height: int = 0
+    animated: bool = False
     golden: str | None = None
     predicted: str | None = None
     blanked: str | None = None
@@ -114,7 +115,7 @@ def _picture(j: Joined) -> Picture:
         uri, (width, height) = pictures.thumbnail(j.sample.image)
     except ImageFailure as e:
         return Picture(problem=e.failure("report").message)
-    return Picture(uri, width, height, **_overlays(j))
+    return Picture(uri, width, height, is_animated(j.sample.image), **_overlays(j))
 
 
 def _overlays(j: Joined) -> dict[str, Any]:
