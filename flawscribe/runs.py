@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,9 +26,10 @@ from tqdm import tqdm
 
 from flawscribe.errors import SetupError, UserError
 from flawscribe.provenance import provenance
-from flawscribe.records import Failure, Row, Sample
+from flawscribe.records import Failure, Record, Row, Sample
 
 SCHEMA = 1
+R = TypeVar("R", bound=Record)
 STAGES = ("samples", "describe", "segment", "judge")
 _ROW_GROUP = 10_000
 _COLUMNS = pa.schema(
@@ -361,6 +362,15 @@ def _flat(row: Row) -> dict[str, Any]:
         "record": json.dumps(row.record) if row.ok else None,
         "failure": row.failure.model_dump_json() if row.failure else None,
     }
+
+
+def record_of(row: Row, model: type[R], stage: str, part: str | None = None) -> R:
+    """The record of a good row, or its `part`, as what `stage` writes; UserError where the row is damaged."""
+    try:
+        return model.model_validate(row.record if part is None else (row.record or {})[part])
+    except (KeyError, ValueError) as e:
+        why = str(e).splitlines()[0]
+        raise UserError(f"the {stage} row of {row.id!r} is damaged ({why}): give --redo {stage}") from e
 
 
 def _row(line: bytes, shard: Path, n: int) -> Row:

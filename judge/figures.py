@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from flawscribe.records import Verdict
-from flawscribe.runs import Run
+from flawscribe.runs import Run, record_of
 from flawscribe.statistics import mean
 from judge.task import CRITERIA, references
 
@@ -25,7 +25,7 @@ def figures(run: Run) -> dict[str, Any]:
             failed_before += 1
             continue
         judged += 1
-        found = {name: Verdict.model_validate(row.record[name]) for name in CRITERIA}
+        found = {name: record_of(row, Verdict, "judge", name) for name in CRITERIA}
         for name, one in found.items():
             if one.score is None:
                 unscored[name] += 1

@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 
 from flawscribe.errors import UserError
 from flawscribe.records import RLE, Description, Failure, FailureKind, MaskPrediction, Row, Sample, Verdict
-from flawscribe.runs import Run
+from flawscribe.runs import Run, record_of
 
 Outcome = Literal[
     "true positive", "false positive", "miss", "true negative", "failed", "no golden", "not described"
@@ -125,7 +125,8 @@ def join(run: Run) -> Iterator[Joined]:
         try:
             sample = Sample.model_validate(row.record)
         except ValueError as e:
-            raise UserError(f"{run.path}/samples is damaged ({_first(e)}): give its manifest again") from e
+            why = str(e).splitlines()[0]
+            raise UserError(f"{run.path}/samples is damaged ({why}): give its manifest again") from e
         yield _joined(sample, find)
 
 
@@ -139,7 +140,7 @@ def _joined(sample: Sample, find: dict[str, Callable[[str], Row | None]]) -> Joi
         if row.failure is not None:
             failures.append(row.failure.model_copy(update={"stage": stage}))
             return None
-        return _read(model, row, stage)
+        return record_of(row, model, stage)
 
     description = record("describe", Description)
     prediction = record("segment", MaskPrediction)
@@ -149,7 +150,9 @@ def _joined(sample: Sample, find: dict[str, Callable[[str], Row | None]]) -> Joi
         if row.failure is not None:
             failures.append(row.failure.model_copy(update={"stage": "judge"}))
         else:
-            verdicts = {name: _verdict(row, name) for name in ("completeness", "precision")}
+            verdicts = {
+                name: record_of(row, Verdict, "judge", name) for name in ("completeness", "precision")
+            }
     return Joined(
         sample.id,
         sample,
@@ -164,21 +167,3 @@ def _joined(sample: Sample, find: dict[str, Callable[[str], Row | None]]) -> Joi
 def _missing(id: str, stage: str) -> Row:
     message = f"{stage} has not reached this sample: run it again"
     return Row(id=id, key="", failure=Failure(stage=stage, kind=FailureKind.MISSING_ANSWER, message=message))
-
-
-def _read(model: type[R], row: Row, stage: str) -> R:
-    try:
-        return model.model_validate(row.record)
-    except ValueError as e:
-        raise UserError(f"the {stage} row of {row.id!r} is damaged ({_first(e)}): give --redo {stage}") from e
-
-
-def _verdict(row: Row, name: str) -> Verdict:
-    try:
-        return Verdict.model_validate((row.record or {})[name])
-    except (KeyError, ValueError) as e:
-        raise UserError(f"the judge row of {row.id!r} is damaged ({_first(e)}): give --redo judge") from e
-
-
-def _first(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -12,7 +12,7 @@ from flawscribe.errors import SetupError, UserError, did_you_mean
 from flawscribe.images import Digests, ImageFailure, load_image
 from flawscribe.models import directory_digest, nano_head_path
 from flawscribe.records import Failure, MaskPrediction, Row, Sample
-from flawscribe.runs import Counts, Run, key_of, run_stage
+from flawscribe.runs import Counts, Run, key_of, record_of, run_stage
 from segment.rle import decode
 
 _Opened = tuple[Sample, str, Image.Image]
@@ -95,7 +95,7 @@ def write_pngs(run: Run, folder: Path) -> int:
         row = rows(sample.id)
         if row is None or row.record is None:
             continue
-        answer, path = MaskPrediction.model_validate(row.record), mask_path(folder, sample.id)
+        answer, path = record_of(row, MaskPrediction, "segment"), mask_path(folder, sample.id)
         if path in written:
             raise UserError(f"two ids would both be written to {path}: rename one")
         written.add(path)
