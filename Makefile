@@ -2,8 +2,9 @@
 #   make demo     the main job on the bundled samples, ending with demo-run/report.html
 #   make test     the tests
 #   make test-fast  those that need no network, no vLLM and little time;  make fuzz  an hour of damaged input
+#   make audit    known weaknesses of the pinned versions, from PyPI's advisories
 #   make lint     ruff and the floors between the rooms;  make types  mypy;  make format  rewrites
-.PHONY: setup venv demo test test-fast fuzz lint types format clean
+.PHONY: setup venv demo test test-fast fuzz audit lint types format clean
 
 PYTHON ?= $(shell for p in python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
@@ -38,6 +39,10 @@ test-fast: $(STAMP)
 
 fuzz: $(STAMP)
 	FUZZ_SECONDS=3600 FUZZ_SEED=$$(date +%s) $(BIN)/python -m pytest --timeout 7200 tests/fuzz
+
+audit: $(STAMP)
+	grep == constraints.txt > .venv/pins.txt
+	$(BIN)/uv tool run pip-audit --disable-pip --no-deps --progress-spinner off --requirement .venv/pins.txt
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
