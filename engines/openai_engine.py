@@ -285,9 +285,8 @@ def _check_url(url: str, given: str) -> None:
 def _key(options: Options) -> str:
     """The key from the environment; a server of one's own may need none."""
     name = options.api_key_env
-    if name not in os.environ and not _NAME.fullmatch(
-        name
-    ):  # perhaps the key itself: it must not be repeated
+    # Perhaps it is the key itself, which must not be repeated.
+    if name not in os.environ and not _NAME.fullmatch(name):
         raise UserError(
             "no environment variable has the name given for the key's (not shown: it may be the key): "
             "give the name of one that is set, such as OPENAI_API_KEY, not the key"

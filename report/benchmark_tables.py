@@ -173,7 +173,8 @@ def grids(section: dict[str, Any]) -> list[Grid]:
 
 def _detection(section: dict[str, Any]) -> Grid:
     columns, rows = [], []
-    pairs = section["pairs"]
+    said = section["within_pairs"]["description"]
+    n = {part: said[part]["auc"]["n"] + said[part]["auc"]["failed"] for part in _PARTS}
     for part in _PARTS:
         columns += [f"{part}: AUC", f"{part}: right order"]
     for scorer, label in _SCORERS.items():
@@ -189,7 +190,7 @@ def _detection(section: dict[str, Any]) -> Grid:
         tuple(rows),
         (
             MASK_HEAD,
-            f"Up to {2 * pairs['plain']} rows under plain, {2 * pairs['justified']} under justified: two a pair.",
+            f"Rows of complete pairs: {n['plain']} under plain, {n['justified']} under justified, {n['all']} in all.",
             "Baselines are trained on the other base scenes of the same column. “Against clean” compares with "
             "clean scenes of the same subject under plain prompts; where prompt only is above .5, the prompts tell.",
         ),

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fake_server import completion, error, serving
 from PIL import Image
 
+pytestmark = pytest.mark.slow
 KEY = "sk-planted-0123456789abcdef"
 
 

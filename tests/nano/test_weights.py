@@ -13,6 +13,7 @@ from flawscribe.models import nano_head_path, resolve_model
 from report.pipeline import run_pipeline
 from scenes.dataset import write_scenes
 
+pytestmark = pytest.mark.slow
 WEIGHTS = Path(resolve_model("nano").path).parent
 
 

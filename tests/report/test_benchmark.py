@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from flawscribe.records import Description
 from report.benchmark import benchmark
+from report.benchmark_tables import grids
 from report.evaluate import evaluate
 from report.html import write_report
 from report.resamples import Resamples
@@ -44,6 +45,12 @@ def test_a_perfect_describer_wins_everything(build: Builder) -> None:
     for scorer in ("mask_head", "picture_only"):
         assert values(section, scorer)["plain"] == (1.0, 1.0)
         assert values(section, scorer)["justified"] == (0.5, 0.5)
+    detection, by_number = grids(section)[:2]
+    assert "Rows of complete pairs: 12 under plain, 24 under justified, 36 in all." in detection.notes
+    assert [(name, n) for name, n, _ in by_number.rows] == [
+        ("1", 24),
+        ("2", 12),
+    ]  # "several" would repeat "2"
     numbers = section["by_number_of_subjects"]
     assert {name: figures["description"]["all"]["auc"]["n"] for name, figures in numbers.items()} == {
         "1": 24, "2": 12, "several": 12,

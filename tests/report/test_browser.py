@@ -14,7 +14,10 @@ from flawscribe.records import Description, Failure, FailureKind, Golden
 from report.html import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path"),
+]
 
 # Each calls `alert`, opens an address or marks the window wherever it is taken for markup or script.
 RUNNING = (
