@@ -85,8 +85,9 @@ def describe_run(
         finally:
             asker.close()
 
-    counts = run_stage(run, STAGE, asked, key, process, redo=redo)
-    run.note(STAGE, tokens=_tokens(run))
+    with run.lock():
+        counts = run_stage(run, STAGE, asked, key, process, redo=redo)
+        run.note(STAGE, tokens=_tokens(run))
     return counts
 
 

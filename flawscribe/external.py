@@ -44,9 +44,10 @@ def import_descriptions(run: Run, file: str | Path, redo: bool = False) -> Count
                 yield Row(id=sample.id, key=k, record=outcome.model_dump(mode="json"))
 
     settings = {"descriptions": path.name, "digest": _digest(path)}
-    counts = run_stage(run, STAGE, settings, key, process, redo=redo)
-    extra = len(outcomes.keys() - {sample.id for sample in run.samples()})
-    run.note(STAGE, reason=f"imported from {path.name}", rows_without_sample=extra)
+    with run.lock():
+        counts = run_stage(run, STAGE, settings, key, process, redo=redo)
+        extra = len(outcomes.keys() - {sample.id for sample in run.samples()})
+        run.note(STAGE, reason=f"imported from {path.name}", rows_without_sample=extra)
     return counts
 
 

@@ -31,6 +31,7 @@ from flawscribe.records import Failure, Record, Row, Sample
 SCHEMA = 1
 R = TypeVar("R", bound=Record)
 STAGES = ("samples", "describe", "segment", "judge")
+_BEGUN = ("lock", "run.json", "run.json.tmp")  # what a folder holds whose run is only being made
 _ROW_GROUP = 10_000
 _COLUMNS = pa.schema(
     [(n, pa.bool_() if n == "ok" else pa.string()) for n in ("id", "key", "ok", "record", "failure")]
@@ -61,6 +62,7 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._locked = False
 
     @classmethod
     def create(cls, path: str | Path) -> "Run":
@@ -68,10 +70,12 @@ class Run:
         run = cls(Path(path))
         try:
             if not run._json.exists():
-                if run.path.is_dir() and any(p.name != "run.json.tmp" for p in run.path.iterdir()):
+                if run.path.is_dir() and any(p.name not in _BEGUN for p in run.path.iterdir()):
                     raise UserError(f"{path} is not empty and not a run: give a new folder with -o")
                 run.path.mkdir(parents=True, exist_ok=True)
-                run._save({"schema": SCHEMA, "created": _now(), **provenance(), "stages": {}})
+                with run.lock():
+                    if not run._json.exists():  # another process may have made it since
+                        run._save({"schema": SCHEMA, "created": _now(), **provenance(), "stages": {}})
         except OSError as e:
             raise SetupError(f"cannot write to {path}: {e.strerror or e}") from e
         return run.open(path)
@@ -252,13 +256,20 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for writing; a second process is refused with one line."""
+        """Hold the run for writing; a second process is refused with one line. Who holds it may take it again."""
+        if self._locked:
+            yield
+            return
         with (self.path / "lock").open("w") as f:
             try:
                 fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(f"another process is working on {self.path}") from None
-            yield
+            self._locked = True
+            try:
+                yield
+            finally:
+                self._locked = False
 
     def compact(self, stage: str) -> None:
         """Derive RUN/<stage>.parquet (columns id, key, ok, record, failure; the last two as JSON text)."""

@@ -80,8 +80,9 @@ def judge_run(
                 yield from ModelJudge(engine, asked).judge_tasks(chain([first], tasks))
                 run.note(STAGE, engine=engine.facts())
 
-    counts = run_stage(run, STAGE, settings, key, process, samples=samples, redo=redo)
-    run.note(STAGE, judge=claims_judge.TOLD if offline else judge, tokens=_tokens(run))
+    with run.lock():
+        counts = run_stage(run, STAGE, settings, key, process, samples=samples, redo=redo)
+        run.note(STAGE, judge=claims_judge.TOLD if offline else judge, tokens=_tokens(run))
     return counts
 
 

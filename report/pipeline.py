@@ -60,24 +60,25 @@ def run_pipeline(
     if judge != "claims":
         _check_judge(judge, judge_base_url, judge_key_env)
     counts: dict[str, Counts | None] = {}
-    if descriptions is not None:
-        from flawscribe.external import import_descriptions
+    with run.lock():
+        if descriptions is not None:
+            from flawscribe.external import import_descriptions
 
-        counts["describe"] = import_descriptions(run, descriptions, redo="describe" in redo)
-    else:
-        from describe.stage import describe_run
+            counts["describe"] = import_descriptions(run, descriptions, redo="describe" in redo)
+        else:
+            from describe.stage import describe_run
 
-        counts["describe"] = describe_run(
-            run, prompts=prompts, redo="describe" in redo, tell=tell, **describing
+            counts["describe"] = describe_run(
+                run, prompts=prompts, redo="describe" in redo, tell=tell, **describing
+            )
+        say(_told("describe", counts["describe"]))
+        counts["segment"] = _segment(run, masks, "segment" in redo)
+        say(_told("segment", counts["segment"]))
+        counts["judge"] = judge_where_golden(
+            run, judge, judge_base_url, prompts, "judge" in redo, say, judge_key_env
         )
-    say(_told("describe", counts["describe"]))
-    counts["segment"] = _segment(run, masks, "segment" in redo)
-    say(_told("segment", counts["segment"]))
-    counts["judge"] = judge_where_golden(
-        run, judge, judge_base_url, prompts, "judge" in redo, say, judge_key_env
-    )
-    metrics = _evaluate(run)
-    report = write_report(run, GALLERY if gallery is None else gallery, metrics)
+        metrics = _evaluate(run)
+        report = write_report(run, GALLERY if gallery is None else gallery, metrics)
     return Outcome(metrics, report, counts)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,36 @@ def test_a_second_process_is_refused_while_one_works(tmp_path: Path) -> None:
     with run.lock(), pytest.raises(UserError, match="another process"):
         stage(Run.open(run.path), Worker())
     assert stage(run, Worker()) == Counts(ok=1)
+
+
+def test_a_run_that_is_only_being_made_is_not_made_twice(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with Run(tmp_path / "run").lock(), pytest.raises(UserError, match="another process"):
+        Run.create(tmp_path / "run")
+    assert Run.create(tmp_path / "run").info()["stages"] == {}
+
+
+def test_many_at_once_make_one_run(tmp_path: Path) -> None:
+    def make(folder: Path) -> Run | UserError:
+        try:
+            return Run.create(folder)
+        except UserError as e:
+            return e
+
+    with ThreadPoolExecutor(8) as pool:
+        for n in range(25):
+            made = list(pool.map(make, [tmp_path / str(n)] * 8))
+            assert any(isinstance(m, Run) for m in made)
+            assert all("another process" in str(m) for m in made if not isinstance(m, Run))
+            assert Run.open(tmp_path / str(n)).info()["stages"] == {}
+
+
+def test_who_holds_a_run_may_take_it_again_and_keeps_it(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "a")
+    with run.lock():
+        assert stage(run, Worker()) == Counts(ok=1)
+        with pytest.raises(UserError, match="another process"):
+            stage(Run.open(run.path), Worker())
 
 
 def test_the_parquet_file_holds_the_rows_that_count(tmp_path: Path) -> None:
