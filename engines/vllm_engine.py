@@ -53,6 +53,7 @@ class VLLMEngine:
                 model=path,
                 revision=revision,
                 trust_remote_code=False,
+                load_format="safetensors",  # and never a pickle
                 max_model_len=_context(path, revision),
                 max_num_seqs=SEQUENCES,
                 limit_mm_per_prompt={"image": 1},

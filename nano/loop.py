@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from flawscribe.errors import SetupError, one_line
 from nano.data import TRAIN_SEED, Triples, of_one_subject
 from nano.muon import Muon
 
@@ -78,11 +79,14 @@ def fit(
     base = [[g["lr"] for g in o.param_groups] for o in opts]
     checkpoint, first = work / f"{name}.pt", 0
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
-        for o, s in zip(opts, state["opts"], strict=True):
-            o.load_state_dict(s)
-        first = state["step"]
+        try:
+            state = torch.load(checkpoint, map_location=device, weights_only=True)
+            model.load_state_dict(state["model"])
+            for o, s in zip(opts, state["opts"], strict=True):
+                o.load_state_dict(s)
+            first = state["step"]
+        except Exception as e:  # a damaged or foreign checkpoint fails in any way
+            raise SetupError(f"cannot go on from {checkpoint}: {one_line(e)}. Delete it to begin anew") from e
     model.train()
     began = time.monotonic()
     for step, batch in enumerate(steps_from(first, steps, workers, easy), first):

@@ -9,10 +9,12 @@ saves a sixth of that with glibc, which else hands every large tensor's memory b
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
 
+from flawscribe.errors import SetupError
 from nano.curves import plot, table
 from nano.save import save_vlm
 from nano.thresholds import choose_thresholds
@@ -22,7 +24,7 @@ from segment.head import save_head
 
 
 def main() -> None:
-    """Stage 1, thresholds, stage 2, weights."""
+    """Read the arguments; what cannot be done is one line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -46,6 +48,14 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.work.mkdir(parents=True, exist_ok=True)
+    try:
+        train(args)
+    except SetupError as e:
+        sys.exit(f"train_nano: {e}")
+
+
+def train(args: argparse.Namespace) -> None:
+    """Stage 1, thresholds, stage 2, weights."""
     head = train_tower(args.work, args.tower_steps, args.device, args.workers).eval()
     choose_thresholds(head)
     save_head(head, args.out / "head")
