@@ -143,6 +143,20 @@ def test_killed_again_and_again(manifest: Path, undisturbed: Path, tmp_path: Pat
     check(run, undisturbed)
 
 
+def test_one_at_a_time_the_words_are_the_same(tmp_path: Path) -> None:
+    """Batches are put together otherwise after a resume, which a text on the edge may notice; without batches none does."""
+    manifest, first, other = write_scenes(tmp_path / "s", 4, seed=5, pairs=True), tmp_path / "a", tmp_path / "b"
+    assert start([*command(manifest, first), "--window", "1"]).wait() == 0
+    assert start([*command(manifest, other), "--window", "1"], ("describe", 9)).wait() == -signal.SIGKILL
+    assert start([*command(manifest, other), "--window", "1"]).wait() == 0
+    words, again = ({id: row.record for id, row in outcome(run)["describe"].items()} for run in (first, other))
+    for id, record in words.items():
+        assert again[id] is not None and record is not None
+        assert {k: v for k, v in record.items() if k != "p_defective"} == {
+            k: v for k, v in again[id].items() if k != "p_defective"
+        }
+
+
 def stop(manifest: Path, run: Path, how: signal.Signals) -> None:
     """Start the command, stop it once some rows are described, and see that it says so."""
     process = start(command(manifest, run))

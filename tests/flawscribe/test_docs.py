@@ -1,7 +1,6 @@
 """The pages name only files, verbs, options, columns and kinds that are there, and show figures that are true."""
 
 import contextlib
-import importlib
 import io
 import re
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from flawscribe.cli import VERBS
+from flawscribe.cli import VERBS, cli
 from flawscribe.manifest_rows import FIELDS
 from flawscribe.records import FailureKind
 from report.export import COLUMNS
@@ -31,8 +30,8 @@ def prose(page: Path) -> str:
 
 
 def options(verb: str) -> set[str]:
-    module, attribute = VERBS[verb][0].split(":")
-    command: click.Command = getattr(importlib.import_module(module), attribute)
+    command = cli.get_command(click.Context(cli), verb)
+    assert command
     return {name for option in command.params for name in option.opts} | {"--help", "-h"}
 
 
