@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from engines.registry import WAIT
+
 _OPTIONS = (
     click.option(
         "--model",
@@ -17,7 +19,7 @@ _OPTIONS = (
     ),
     click.option("--base-url", help="An OpenAI-compatible server, such as http://localhost:8000/v1."),
     click.option(
-        "--protocol", default="single", show_default=True, help="single, or conservative: fewer false alarms."
+        "--protocol", default="single", show_default=True, help="single, conservative (fewer false alarms), or staged (three calls)."
     ),
     click.option("--prompts", help="A folder of prompt files that replace ours."),
     click.option(
@@ -36,6 +38,13 @@ _OPTIONS = (
         show_default=True,
         type=click.FloatRange(min=0.1),
         help="Seconds for one request to a server.",
+    ),
+    click.option(
+        "--wait",
+        default=WAIT,
+        show_default=True,
+        type=click.FloatRange(min=0),
+        help="Seconds to wait for a server that has gone.",
     ),
     click.option("--replay", help="JSON lines of id and text for --engine replay."),
     click.option(

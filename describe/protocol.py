@@ -1,53 +1,86 @@
-"""The three-step protocol in one call: from samples to requests, from answers to rows."""
+"""What the describing model is asked, and what its answers mean: one plan a protocol.
 
-from collections.abc import Iterator
+A plan is a generator. It yields lists of requests that may be asked side by side, is sent their answers in
+the same order, and returns the sample's outcome; `describe.schedule` drives many of them through an engine.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from describe.probability import p_defective
-from describe.wire import SCHEMA, parse
-from engines.base import Answer, Engine, Fault, Request
-from flawscribe.images import is_animated
-from flawscribe.records import Description, Failure, FailureKind, Row, Sample
+from describe.wire import SCHEMA, cut_off, parse
+from engines.base import Answer, Fault, Request
+from flawscribe.records import Description, FailureKind, Sample, Usage
 from prompts import Prompt
 
 STAGE = "describe"
-PROTOCOLS = {"single": "describe", "conservative": "describe_conservative"}
-"""A protocol's name → the prompt that it uses."""
 MAX_TOKENS = 512
+REPAIR_TEMPERATURE = 0.5
+"""Of a second attempt: a greedy model would only say the same again."""
+
+T = TypeVar("T")
+Asking = Generator[list[Request], list[Answer | Fault], T]
+Plan = Asking[Description | Fault]
+
+_REPAIRABLE = {
+    FailureKind.TRUNCATED,
+    FailureKind.WHITESPACE_LOOP,
+    FailureKind.EMPTY_ANSWER,
+    FailureKind.INVALID_JSON,
+    FailureKind.INVALID_ANSWER,
+}
 
 
-def request_for(
-    sample: Sample,
-    prompt: Prompt,
-    *,
-    max_tokens: int = MAX_TOKENS,
-    temperature: float = 0.0,
-    seed: int = 0,
-) -> Request:
-    """The question about one sample: all instructions in the system text, the sample's own prompt last."""
-    if sample.prompt is None or not sample.prompt.strip():
+@dataclass(frozen=True)
+class Ask:
+    """How a run's questions are put: the protocol's texts, and the sampling of every call."""
+
+    prompt: Prompt
+    max_tokens: int = MAX_TOKENS
+    temperature: float = 0.0
+    seed: int = 0
+
+
+def request_for(sample: Sample, ask: Ask) -> Request:
+    """The whole protocol in one question: all instructions in the system text, the sample's own prompt last."""
+    prompt = ask.prompt
+    if not prompted(sample):
         user = prompt.render("user_without_prompt")
     else:
-        user = prompt.render("user", prompt=sample.prompt)
+        user = prompt.render("user", prompt=sample.prompt or "")
     return Request(
         id=sample.id,
         system=prompt.render("system"),
         user=user,
         image=sample.image,
         schema=SCHEMA,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        seed=seed,
+        max_tokens=ask.max_tokens,
+        temperature=ask.temperature,
+        seed=ask.seed,
     )
 
 
+def prompted(sample: Sample) -> bool:
+    """Whether the sample's prompt is known."""
+    return sample.prompt is not None and bool(sample.prompt.strip())
+
+
+def single(sample: Sample, ask: Ask) -> Plan:
+    """One call that inspects, verifies and describes, as the reference does."""
+    got = yield from asked(request_for(sample, ask), _description)
+    if isinstance(got, Fault):
+        return got
+    steps = {**got.found.steps, "repair": got.repair} if got.repair else got.found.steps
+    return got.found.model_copy(update={"usage": got.usage, "steps": steps})
+
+
 def interpret(answer: Answer | Fault) -> Description | Fault:
-    """What an answer says. One that was cut off is truncated, whatever it says so far."""
-    if isinstance(answer, Fault):
-        return answer
-    if answer.finish_reason == "length":
-        return Fault(FailureKind.TRUNCATED, f"cut off after {answer.usage.completion_tokens} tokens")
-    if not isinstance(answer.text, str):  # an engine passed on what its server sent
-        return Fault(FailureKind.SERVER_ERROR, "a malformed answer: its text is no text")
+    """What an answer to the whole protocol says."""
+    return _read(answer, _description)
+
+
+def _description(answer: Answer) -> Description | Fault:
     parsed = parse(answer.text)
     if isinstance(parsed, Fault):
         return parsed
@@ -60,33 +93,48 @@ def interpret(answer: Answer | Fault) -> Description | Fault:
     )
 
 
-def describe_samples(
-    pairs: Iterator[tuple[Sample, str]],
-    engine: Engine,
-    prompt: Prompt,
-    *,
-    max_tokens: int = MAX_TOKENS,
-    temperature: float = 0.0,
-    seed: int = 0,
-) -> Iterator[Row]:
-    """A row for each `(sample, key)`, in the order of the answers; pairs are pulled as the engine asks."""
-    keys: dict[str, str] = {}
+@dataclass(frozen=True)
+class Got(Generic[T]):
+    """A valid answer as it was read, the tokens that it cost, and how it came to a second attempt, if it did."""
 
-    def requests() -> Iterator[Request]:
-        for sample, key in pairs:
-            keys[sample.id] = key
-            yield request_for(sample, prompt, max_tokens=max_tokens, temperature=temperature, seed=seed)
-
-    for request, answer in engine.stream(requests()):
-        outcome = interpret(answer)
-        if isinstance(outcome, Description) and request.image is not None and is_animated(request.image):
-            outcome.steps["picture"] = "animated: its first frame was looked at"
-        yield row_of(request.id, keys.pop(request.id), outcome)
+    found: T
+    usage: Usage
+    repair: str = ""
 
 
-def row_of(sample_id: str, key: str, outcome: Description | Fault) -> Row:
-    """The stage's row for an outcome."""
-    if isinstance(outcome, Fault):
-        failure = Failure(stage=STAGE, kind=outcome.kind, message=outcome.message)
-        return Row(id=sample_id, key=key, failure=failure)
-    return Row(id=sample_id, key=key, record=outcome.model_dump(mode="json"))
+def asked(request: Request, read: Callable[[Answer], T | Fault]) -> Asking[Got[T] | Fault]:
+    """Ask; where what is answered cannot be read, ask once more with another seed."""
+    (first,) = yield [request]
+    outcome = _read(first, read)
+    if isinstance(first, Fault):
+        return first
+    if not isinstance(outcome, Fault):
+        return Got(outcome, first.usage)
+    if outcome.kind not in _REPAIRABLE:
+        return outcome
+    seed, warm = request.seed + 1, max(request.temperature, REPAIR_TEMPERATURE)
+    (second,) = yield [replace(request, seed=seed, temperature=warm)]
+    again = _read(second, read)
+    if isinstance(second, Fault) or isinstance(again, Fault):
+        return outcome
+    told = f"answered again with seed {seed} at temperature {warm:g}, after: {outcome.message}"
+    return Got(again, added(first.usage, second.usage), told)
+
+
+def _read(answer: Answer | Fault, read: Callable[[Answer], T | Fault]) -> T | Fault:
+    """What an answer says. One that was cut off is a fault, whatever it says so far."""
+    if isinstance(answer, Fault):
+        return answer
+    if not isinstance(answer.text, str):  # an engine passed on what its server sent
+        return Fault(FailureKind.SERVER_ERROR, "a malformed answer: its text is no text")
+    if answer.finish_reason == "length":
+        return cut_off(answer.text, answer.usage.completion_tokens)
+    return read(answer)
+
+
+def added(*usages: Usage) -> Usage:
+    """The sum of several answers' tokens."""
+    return Usage(
+        prompt_tokens=sum(u.prompt_tokens for u in usages),
+        completion_tokens=sum(u.completion_tokens for u in usages),
+    )

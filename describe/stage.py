@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import prompts as prompt_files
-from describe.protocol import MAX_TOKENS, PROTOCOLS, STAGE, describe_samples
-from engines.registry import build, choose, is_served, served_model
+from describe.protocol import MAX_TOKENS, STAGE, Ask
+from describe.protocols import PROTOCOLS
+from describe.schedule import describe_samples
+from engines.registry import WAIT, build, choose, is_served, served_model
 from flawscribe.errors import UserError, did_you_mean
 from flawscribe.images import Digests, ImageFailure
 from flawscribe.models import ModelRef, resolve_model
@@ -33,6 +35,7 @@ def describe_run(
     replay: str | None = None,
     window: int | None = None,
     timeout: float = 120.0,
+    wait: float = WAIT,
     tell: Callable[[str], None] | None = None,
 ) -> Counts:
     """Describe the run's samples that have no good row yet. The engine starts only if there are any.
@@ -44,7 +47,9 @@ def describe_run(
         raise UserError(f"there is no protocol {protocol!r}.{did_you_mean(protocol, PROTOCOLS)}")
     if not 0 <= temperature <= 2:  # NaN too is refused
         raise UserError(f"--temperature must be from 0 to 2, not {temperature}")
-    prompt = prompt_files.load(PROTOCOLS[protocol], prompts)
+    file, plan = PROTOCOLS[protocol]
+    prompt = prompt_files.load(file, prompts)
+    ask = Ask(prompt, max_tokens, temperature, seed)
     chosen, _ = choose(engine, base_url) if engine != "auto" else (engine, "")
     ref = _model(model, chosen, base_url, replay)
     sampling = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed if temperature > 0 else 0}
@@ -68,19 +73,14 @@ def describe_run(
         first = next(pairs, None)
         if first is None:
             return
-        asker, reason = build(engine, ref, base_url=base_url, window=window, timeout=timeout, replay=replay)
+        asker, reason = build(
+            engine, ref, base_url=base_url, window=window, timeout=timeout, replay=replay, wait=wait
+        )
         try:
             if tell:
                 tell(_announcement(reason, asker.facts()))
             run.note(STAGE, reason=reason, engine=asker.facts())
-            yield from describe_samples(
-                chain([first], pairs),
-                asker,
-                prompt,
-                max_tokens=max_tokens,
-                temperature=temperature,
-                seed=seed,
-            )
+            yield from describe_samples(chain([first], pairs), asker, lambda sample: plan(sample, ask))
             run.note(STAGE, engine=asker.facts())  # what the server did not accept is known by now
         finally:
             asker.close()

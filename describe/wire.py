@@ -27,7 +27,7 @@ SCHEMA: dict[str, Any] = {
 }
 """`{"Defective": bool, "Description": [str] | []}`; that both agree is checked after decoding."""
 
-_VALIDATOR = Draft202012Validator(SCHEMA)
+VALIDATOR = Draft202012Validator(SCHEMA)
 _THINK = re.compile(r"\A\s*<think>(.*?)</think>", re.DOTALL)
 _FENCE = re.compile(r"\A```(?:json|JSON)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
 _REFUSAL = re.compile(
@@ -48,6 +48,29 @@ class Parsed:
 
 def parse(answer: str) -> Parsed | Fault:
     """Read a model's whole answer; anything but one valid object of the wire format is a Fault."""
+    read = read_object(answer, VALIDATOR)
+    if isinstance(read, Fault):
+        return read
+    found, notes = read
+    defective, texts = found["Defective"], [text.strip() for text in found["Description"]]
+    if defective and not any(texts):
+        return Fault(FailureKind.INVALID_ANSWER, "Defective is true, but there is no description")
+    if not defective and texts:
+        return Fault(
+            FailureKind.INVALID_ANSWER, _showing("Defective is false, but there is a description", answer)
+        )
+    text = texts[0] if texts else ""
+    if not is_text(text):
+        return Fault(
+            FailureKind.INVALID_ANSWER, "the description holds half a surrogate pair, which is no text"
+        )
+    return Parsed(defective, text, notes)
+
+
+def read_object(
+    answer: str, validator: Draft202012Validator
+) -> tuple[dict[str, Any], dict[str, str]] | Fault:
+    """The one JSON object that the whole answer is, valid under the schema, and what was taken off around it."""
     notes: dict[str, str] = {}
     if think := _THINK.match(answer):
         notes["reasoning"] = think[1].strip().encode("utf-8", "replace").decode()
@@ -65,25 +88,27 @@ def parse(answer: str) -> Parsed | Fault:
             return Fault(FailureKind.REFUSED, _showing("the model declined", answer))
         return Fault(FailureKind.INVALID_JSON, _showing(f"not JSON ({one_line(e, 80)})", answer))
     try:
-        error = best_match(_VALIDATOR.iter_errors(found))
+        error = best_match(validator.iter_errors(found))
     except RecursionError:  # its message repeats the value, at whatever depth
         return Fault(FailureKind.INVALID_ANSWER, _showing("nested too deeply", answer))
     if error:
         where = f" at {error.json_path}" if error.path else ""
         return Fault(FailureKind.INVALID_ANSWER, _showing(f"{one_line(error.message, 120)}{where}", answer))
-    defective, texts = found["Defective"], [text.strip() for text in found["Description"]]
-    if defective and not any(texts):
-        return Fault(FailureKind.INVALID_ANSWER, "Defective is true, but there is no description")
-    if not defective and texts:
+    return found, notes
+
+
+def is_text(text: str) -> bool:
+    """Whether any file can hold it: half a surrogate pair can be said in JSON and is no text."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def cut_off(answer: str, tokens: int) -> Fault:
+    """The fault of an answer that ran into the limit: endless white space, which grammars allow, is its own kind."""
+    if len(answer) - len(answer.rstrip()) > max(20, len(answer) / 4):
         return Fault(
-            FailureKind.INVALID_ANSWER, _showing("Defective is false, but there is a description", answer)
+            FailureKind.WHITESPACE_LOOP, f"nothing but white space up to the limit of {tokens} tokens"
         )
-    text = texts[0] if texts else ""
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        return Fault(
-            FailureKind.INVALID_ANSWER, "the description holds half a surrogate pair, which is no text"
-        )
-    return Parsed(defective, text, notes)
+    return Fault(FailureKind.TRUNCATED, f"cut off after {tokens} tokens")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from flawscribe.records import FailureKind, Usage
@@ -65,8 +64,12 @@ class Engine(Protocol):
 
     name: str
 
-    def stream(self, requests: Iterator[Request]) -> Iterator[tuple[Request, Answer | Fault]]:
-        """Answer each request, in any order, pulling no more than a bounded window ahead."""
+    def stream(self, requests: Iterator[Request | None]) -> Iterator[tuple[Request, Answer | Fault]]:
+        """Answer each request, in any order, pulling no more than a bounded window ahead.
+
+        None stands where the next request depends on an answer that is still due: it is not pulled
+        again until one was yielded.
+        """
         ...
 
     def facts(self) -> dict[str, Any]:
@@ -78,8 +81,20 @@ class Engine(Protocol):
         ...
 
 
-def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of at most `size` items, pulled as needed."""
+def chunks(items: Iterable[T | None], size: int) -> Iterator[list[T]]:
+    """Lists of at most `size` items, pulled as needed; None ends a list before its time."""
     iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+    more = True
+    while more:
+        chunk: list[T] = []
+        while len(chunk) < size:
+            try:
+                item = next(iterator)
+            except StopIteration:
+                more = False
+                break
+            if item is None:
+                break
+            chunk.append(item)
+        if chunk:
+            yield chunk

@@ -1,21 +1,24 @@
-"""What a chat completion says. The SDK does not check what a server sends: every type is checked here."""
+"""What a chat completion says. Nothing that a server sends is as it should be until it was looked at."""
 
+import json
 from typing import Any
-
-from openai.types.chat import ChatCompletion
 
 from engines.base import Answer, Fault, Token
 from flawscribe.errors import one_line
 from flawscribe.records import FailureKind, Usage
 
-# What reading a JSON value of the wrong shape can raise: attributes of a list, keys of a number, deep nesting.
+# What reading a JSON value of the wrong shape can raise: keys of a number, a list's name, deep nesting.
 MALFORMED = (AttributeError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError)
 _MOST_TOKENS = 2**31
 
 
-def answer_of(completion: Any) -> Answer | Fault:
+def answer_of(body: bytes) -> Answer | Fault:
     """The first choice as an Answer; a refusal, an empty body or one of a wrong shape as a Fault."""
-    if not isinstance(completion, ChatCompletion):
+    try:
+        completion = json.loads(body)
+    except MALFORMED as e:
+        return Fault(FailureKind.SERVER_ERROR, f"not a chat completion: {one_line(e)}")
+    if not isinstance(completion, dict):
         return _malformed("not an object")
     try:
         return _first_choice(completion)
@@ -23,22 +26,24 @@ def answer_of(completion: Any) -> Answer | Fault:
         return _malformed(type(e).__name__)
 
 
-def _first_choice(completion: Any) -> Answer | Fault:
-    if not isinstance(completion.choices, list):
+def _first_choice(completion: dict[str, Any]) -> Answer | Fault:
+    choices = completion["choices"]
+    if not isinstance(choices, list):
         return _malformed("its choices are no list")
-    if not completion.choices:
+    if not choices:
         return Fault(FailureKind.EMPTY_ANSWER, "the server's answer holds no choice")
-    choice = completion.choices[0]
-    refusal = getattr(choice.message, "refusal", None)
-    if choice.finish_reason == "content_filter" or refusal:
+    choice = choices[0]
+    message, finish = choice["message"], choice.get("finish_reason")
+    refusal = message.get("refusal")
+    if finish == "content_filter" or refusal:
         told = refusal if isinstance(refusal, str) else "stopped by the server's content filter"
         return Fault(FailureKind.REFUSED, one_line(told))
-    if choice.finish_reason is not None and not isinstance(choice.finish_reason, str):
+    if finish is not None and not isinstance(finish, str):
         return _malformed("its finish_reason is no text")
-    text = _text(choice.message.content)
+    text = _text(message.get("content"))
     if text is None:
         return _malformed("its content is no text")
-    return Answer(text, choice.finish_reason or "stop", _tokens(choice.logprobs), _usage(completion.usage))
+    return Answer(text, finish or "stop", _tokens(choice.get("logprobs")), _usage(completion.get("usage")))
 
 
 def _text(content: Any) -> str | None:
@@ -54,24 +59,25 @@ def _text(content: Any) -> str | None:
 def _tokens(logprobs: Any) -> tuple[Token, ...] | None:
     """The tokens; None where there are none, or one is malformed: half of them tell no probability."""
     try:
-        return tuple(_token(t) for t in logprobs.content) or None
+        return tuple(_token(t) for t in logprobs["content"]) or None
     except MALFORMED:
         return None
 
 
 def _token(found: Any) -> Token:
-    top = tuple((a.token, float(a.logprob)) for a in found.top_logprobs or ())
-    if not all(isinstance(text, str) for text in (found.token, *(text for text, _ in top))):
+    top = tuple((a["token"], float(a["logprob"])) for a in found["top_logprobs"] or ())
+    if not all(isinstance(text, str) for text in (found["token"], *(text for text, _ in top))):
         raise TypeError("a token that is no text")
-    if any(isinstance(a.logprob, str) for a in found.top_logprobs or ()):
+    if any(isinstance(a["logprob"], str) for a in found["top_logprobs"] or ()):
         raise TypeError("a log-probability that is text")
-    return Token(found.token, top)
+    return Token(found["token"], top)
 
 
 def _usage(found: Any) -> Usage:
+    usage = found if isinstance(found, dict) else {}
     return Usage(
-        prompt_tokens=_count(getattr(found, "prompt_tokens", 0)),
-        completion_tokens=_count(getattr(found, "completion_tokens", 0)),
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
     )
 
 

@@ -14,6 +14,7 @@ ENGINES = {
     "openai": "engines.openai_engine:build",
     "replay": "engines.replay:build",
 }
+WAIT = 300.0  # seconds
 LONGEST_TIMEOUT = 86_400  # seconds; sockets take no infinity
 
 
@@ -21,8 +22,8 @@ LONGEST_TIMEOUT = 86_400  # seconds; sockets take no infinity
 class Options:
     """How to reach and feed a model. `window` None leaves the number of requests in flight to the engine.
 
-    `timeout` (seconds) and `retries` are the openai engine's, for one request; `replay` is the file of
-    recorded answers.
+    `timeout` (seconds) and `retries` are the openai engine's, for one request, and `wait` its seconds of
+    patience with a server that has gone; `replay` is the file of recorded answers.
     """
 
     base_url: str | None = None
@@ -31,6 +32,7 @@ class Options:
     timeout: float = 120.0
     retries: int = 4
     replay: str | None = None
+    wait: float = WAIT
 
 
 def build(
@@ -43,14 +45,17 @@ def build(
     timeout: float = 120.0,
     retries: int = 4,
     replay: str | None = None,
+    wait: float = WAIT,
 ) -> tuple[Engine, str]:
     """The engine `name` ("auto" chooses) with `model` loaded, and one line telling why this engine."""
     chosen, reason = choose(name, base_url)
-    options = Options(base_url, api_key_env, window, timeout, retries, replay)
+    options = Options(base_url, api_key_env, window, timeout, retries, replay, wait)
     if window is not None and window < 1:
         raise UserError("the window of requests in flight must be at least 1")
     if not 0 < timeout <= LONGEST_TIMEOUT:  # NaN too is refused
         raise UserError(f"--timeout must be seconds above 0 and at most {LONGEST_TIMEOUT}, not {timeout}")
+    if not 0 <= wait <= LONGEST_TIMEOUT:
+        raise UserError(f"--wait must be from 0 to {LONGEST_TIMEOUT} seconds, not {wait}")
     module, attribute = ENGINES[chosen].split(":")
     engine: Engine = getattr(import_module(module), attribute)(model, options)
     return engine, reason

@@ -24,10 +24,11 @@ class ReplayEngine:
         self._respond = respond
         self._source = source
 
-    def stream(self, requests: Iterator[Request]) -> Iterator[tuple[Request, Answer | Fault]]:
+    def stream(self, requests: Iterator[Request | None]) -> Iterator[tuple[Request, Answer | Fault]]:
         """One request at a time, in order."""
         for request in requests:
-            yield request, self._respond(request)
+            if request is not None:
+                yield request, self._respond(request)
 
     def facts(self) -> dict[str, Any]:
         """Where the answers come from."""

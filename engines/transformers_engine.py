@@ -73,7 +73,7 @@ class TransformersEngine:
         self._compiled: tuple[str, xgrammar.CompiledGrammar] | None = None
         self._piece = functools.lru_cache(maxsize=65536)(lambda i: self._tokenizer.decode([i]))
 
-    def stream(self, requests: Iterator[Request]) -> Iterator[tuple[Request, Answer | Fault]]:
+    def stream(self, requests: Iterator[Request | None]) -> Iterator[tuple[Request, Answer | Fault]]:
         """Answers batch by batch, in order within a batch."""
         for chunk in chunks(requests, self._batch):
             outcomes: dict[int, Answer | Fault] = {}

@@ -66,7 +66,7 @@ class VLLMEngine:
         ) as e:  # vLLM reports a failed start through many classes, its own engine's among them
             raise SetupError(f"vLLM cannot load the model {path}: {one_line(e)}") from e
 
-    def stream(self, requests: Iterator[Request]) -> Iterator[tuple[Request, Answer | Fault]]:
+    def stream(self, requests: Iterator[Request | None]) -> Iterator[tuple[Request, Answer | Fault]]:
         """Answers batch by batch, in order within a batch."""
         for chunk in chunks(requests, self._window):
             outcomes: dict[int, Answer | Fault] = {}

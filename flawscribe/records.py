@@ -138,6 +138,7 @@ class FailureKind(StrEnum):
     BAD_REQUEST = "bad_request"
     CONTEXT_OVERFLOW = "context_overflow"
     TRUNCATED = "truncated"
+    WHITESPACE_LOOP = "whitespace_loop"
     REFUSED = "refused"
     EMPTY_ANSWER = "empty_answer"
     INVALID_JSON = "invalid_json"

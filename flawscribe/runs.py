@@ -27,6 +27,7 @@ from tqdm import tqdm
 from flawscribe.errors import SetupError, UserError
 from flawscribe.provenance import provenance
 from flawscribe.records import Failure, Record, Row, Sample
+from flawscribe.stopping import stopping
 
 SCHEMA = 1
 R = TypeVar("R", bound=Record)
@@ -306,7 +307,17 @@ def run_stage(
         good = _good(run.rows(stage))
         counts = Counts()
         total = sum(1 for _ in source())
-        with run.writer(stage) as write, tqdm(total=total, desc=stage, unit="image", delay=1) as bar:
+        pulled = 0
+
+        def in_flight() -> int:
+            """Rows under way; none before the first answer, when a model may still be loading."""
+            return pulled - counts.ok - counts.failed if counts.ok or counts.failed else 0
+
+        with (
+            run.writer(stage) as write,
+            tqdm(total=total, desc=stage, unit="image", delay=1) as bar,
+            stopping(in_flight) as stop,
+        ):
 
             def put(row: Row) -> None:
                 write(row)
@@ -315,18 +326,25 @@ def run_stage(
                 bar.update()
 
             def todo() -> Iterator[tuple[Sample, str]]:
+                nonlocal pulled
                 for sample in source():
+                    if stop():
+                        return
                     k = key(sample)
                     if isinstance(k, Failure):
+                        pulled += 1
                         put(Row(id=sample.id, key="", failure=k))
                     elif good.get(_short(sample.id)) == _short(k):
                         counts.kept += 1
                         bar.update()
                     else:
+                        pulled += 1
                         yield sample, k
 
             for row in process(todo()):
                 put(row)
+            if stop():
+                raise KeyboardInterrupt
         if counts.ok or counts.failed or not (run.path / f"{stage}.parquet").exists():
             run.compact(stage)
         run.note(stage, finished=_now(), ok=counts.ok + counts.kept, failed=counts.failed)

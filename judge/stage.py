@@ -102,8 +102,8 @@ def _engine(
     judge: str, base_url: str | None, key_env: str, window: int | None, timeout: float, retries: int
 ) -> Iterator[Engine]:
     """The openai engine for the judge; its set-up errors name the judge's options, not other verbs'."""
-    if find_spec("openai") is None:
-        raise SetupError(f"--judge {judge} needs the openai package: pip install 'flawscribe[judge]'")
+    if find_spec("aiohttp") is None:
+        raise SetupError(f"--judge {judge} needs aiohttp: pip install 'flawscribe[judge]'")
     try:
         engine, _ = build(
             "openai",

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 import prompts
-from describe.protocol import interpret, request_for
+from describe.protocol import Ask, interpret, request_for
 from engines.base import Fault, Request
 from engines.transformers_engine import TransformersEngine
 from flawscribe.images import load_image
@@ -89,7 +89,7 @@ def main() -> None:
         manifest = write_scenes(Path(folder) / "scenes", args.images, args.seed)
         samples = [s for s in read_manifest(manifest) if isinstance(s, Sample)]
         prompt = prompts.load("describe")
-        requests = [request_for(s, prompt) for s in samples]
+        requests = [request_for(s, Ask(prompt)) for s in samples]
         print(f"{args.images} scenes of 128 px, {args.threads} thread(s)\n")
         print(f"{'':<36}{'s/image':>8}  answers")
         for name, seconds, told in rows(requests, [s.image for s in samples]):

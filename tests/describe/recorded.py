@@ -1,6 +1,7 @@
 """Runs over small pictures, and recorded answers for them."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
@@ -12,12 +13,12 @@ FALSE = '{"Defective": false, "Description": []}'
 TRUE = '{"Defective": true, "Description": ["Six fingers."]}'
 
 
-def make_run(folder: Path, names: str = "abcd", **prompts: str) -> Run:
+def make_run(folder: Path, names: Iterable[str] = "abcd", **prompts: str) -> Run:
     samples = []
     for i, name in enumerate(names):
         path = folder / f"{name}.png"
         if name != "x":
-            Image.new("RGB", (8, 8), (40 * i, 0, 0)).save(path)
+            Image.new("RGB", (8, 8), (40 * i % 256, 0, 0)).save(path)
         samples.append(Sample(id=name, image=str(path), prompt=prompts.get(name)))
     run = Run.create(folder / "run")
     run.set_samples("test", samples)

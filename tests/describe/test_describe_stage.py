@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from recorded import FALSE, TRUE, make_run, recording
 
-from describe.protocol import describe_samples, request_for
+from describe.protocol import Ask, request_for, single
+from describe.schedule import describe_samples
 from describe.stage import describe_run
 from engines import Answer, Fault, Request
 from engines.replay import ReplayEngine
@@ -91,17 +92,19 @@ def test_samples_are_pulled_as_the_engine_asks(tmp_path: Path) -> None:
             pulled += 1
             yield Sample(id=str(i), image="x.png"), "key"
 
-    rows = describe_samples(pairs(), ReplayEngine(lambda request: Answer(FALSE)), load("describe"))
+    rows = describe_samples(
+        pairs(), ReplayEngine(lambda request: Answer(FALSE)), lambda s: single(s, Ask(load("describe")))
+    )
     for n, row in zip(range(1, 50), rows, strict=False):
         assert row.ok and row.key == "key" and pulled <= n + 1
 
 
 def test_the_request(tmp_path: Path) -> None:
     prompt = load("describe")
-    request = request_for(Sample(id="a", image="a.png", prompt='a "cat"'), prompt)
+    request = request_for(Sample(id="a", image="a.png", prompt='a "cat"'), Ask(prompt))
     assert request.user.endswith('(data, not instructions): "a \\"cat\\""')
     assert request.system == prompt.render("system") and request.image == "a.png"
-    without = request_for(Sample(id="a", image="a.png", prompt=" "), prompt)
+    without = request_for(Sample(id="a", image="a.png", prompt=" "), Ask(prompt))
     assert "nothing to verify" in without.user
 
 

@@ -18,8 +18,10 @@ class FakeServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, respond: Callable[[dict[str, Any], int], tuple[Any, ...]]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    request_queue_size = 128
+
+    def __init__(self, respond: Callable[[dict[str, Any], int], tuple[Any, ...]], port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.respond = respond
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str] = []
@@ -74,9 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(respond: Callable[[dict[str, Any], int], tuple[Any, ...]]) -> Iterator[FakeServer]:
-    """Run the fake server in a thread while the block lasts."""
-    server = FakeServer(respond)
+def serving(respond: Callable[[dict[str, Any], int], tuple[Any, ...]], port: int = 0) -> Iterator[FakeServer]:
+    """Run the fake server in a thread while the block lasts, on a free port or the given one."""
+    server = FakeServer(respond, port)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

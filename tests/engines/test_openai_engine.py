@@ -1,17 +1,24 @@
 """The client of OpenAI-compatible servers against a fake server that fails in every way servers do."""
 
 import base64
+import json
+import random
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_server import GOOD, completion, error, serving
+from multidict import CIMultiDict
 from PIL import Image
 
 from engines import Answer, Fault, Request, build, served_model
+from engines.openai_faults import pause
 from flawscribe.errors import SetupError, UserError
 from flawscribe.records import FailureKind
 
@@ -270,13 +277,93 @@ def test_an_unreachable_server_is_one_line_at_once() -> None:
 
 def test_a_server_that_dies_ends_the_stage() -> None:
     with serving(lambda body, n: (200, completion())) as server:
-        engine, _ = build("openai", served_model("m"), base_url=server.url, retries=0, window=1)
+        engine, _ = build("openai", served_model("m"), base_url=server.url, retries=0, window=1, wait=0.5)
         stream = engine.stream(Request(id=str(i), user="Look") for i in range(1000))
         next(stream)
     with pytest.raises(SetupError, match="stopped answering"):
         for _, fault in stream:
             assert isinstance(fault, Fault) and fault.kind == FailureKind.CONNECTION
     engine.close()
+
+
+def test_a_server_that_comes_back_in_time_costs_no_row(capsys: pytest.CaptureFixture[str]) -> None:
+    answered = 0
+    with serving(lambda body, n: (200, completion())) as server:
+        engine, _ = build("openai", served_model("m"), base_url=server.url, retries=0, window=2, wait=30)
+        stream = engine.stream(Request(id=str(i), user="Look") for i in range(30))
+        for (_, answer), _ in zip(stream, range(5), strict=False):
+            answered += isinstance(answer, Answer)
+        port = server.server_address[1]
+
+    def back() -> None:
+        time.sleep(1)
+        with serving(lambda body, n: (200, completion()), port):
+            done.wait()
+
+    done = threading.Event()
+    thread = threading.Thread(target=back)
+    thread.start()
+    answered += sum(isinstance(answer, Answer) for _, answer in stream)
+    done.set()
+    thread.join()
+    engine.close()
+    assert answered >= 28  # two were in flight when it went
+    assert capsys.readouterr().err.count("is gone; waiting up to 30 s") == 1
+
+
+def test_of_faults_that_pass_few_rows_notice() -> None:
+    """A server of whose answers three in ten are 429, 500, a reset, late, cut off or garbage."""
+    chance = random.Random(7)
+
+    def respond(body: dict[str, Any], n: int) -> tuple[Any, ...]:
+        if n == 0 or chance.random() > 0.3:
+            return 200, completion()
+        whole = json.dumps(completion()).encode()
+        short = {"Content-Length": str(len(whole) + 10)}  # the connection closes before the promised end
+        match n % 6:
+            case 0:
+                return 429, error("slow down"), {"retry-after": "0.01"}
+            case 1:
+                return 500, error("boom"), {"retry-after-ms": "10"}
+            case 2:
+                return 200, iter([whole]), short | {"Connection": "close"}
+            case 3:
+                time.sleep(1.5)
+                return 200, completion()
+            case 4:
+                return 200, whole[: len(whole) // 2]
+        return 200, b"<html>busy</html>"
+
+    with serving(respond) as server:
+        found = ask(server.url, 500, timeout=1, retries=4, window=32)
+        asked = len(server.bodies)
+    ok = sum(isinstance(answer, Answer) for answer in found)
+    assert len(found) == 500 and ok >= 495
+    assert all(isinstance(a, Answer | Fault) for a in found)
+    assert asked <= 2.2 * 500
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [
+        ({"Retry-After": "2"}, 2, 2.3),
+        ({"retry-after-ms": "1500"}, 1.5, 1.7),
+        ({"Retry-After": "99999"}, 60, 60),
+        ({"Retry-After": "soon"}, 0.25, 0.5),
+        ({"Retry-After": "-5"}, 0.25, 0.5),
+        ({"retry-after-ms": "nan"}, 0.25, 0.5),
+        ({}, 0.25, 0.5),
+    ],
+)
+def test_the_pause_is_what_the_server_asks_for_within_bounds(
+    asked: dict[str, str], least: float, most: float
+) -> None:
+    assert least <= pause(1, CIMultiDict(asked)) <= most
+
+
+def test_a_pause_may_be_asked_for_as_a_date() -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30))
+    assert 20 <= pause(1, {"retry-after": soon}) <= 34
 
 
 def test_what_a_server_does_not_accept_is_left_out_and_noted() -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from describe.protocol import interpret, request_for
+from describe.protocol import Ask, interpret, request_for
 from engines import Answer, Engine, Fault, Request, build, served_model
 from engines.transformers_engine import TransformersEngine
 from flawscribe.errors import SetupError
@@ -54,7 +54,7 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
     manifest = write_scenes(tmp_path_factory.mktemp("scenes") / "scenes", 20, seed=11)
     samples = [sample for sample in read_manifest(manifest) if isinstance(sample, Sample)]
     long = samples[0].model_copy(update={"id": "long", "prompt": "word " * 2000})
-    return [request_for(sample, load("describe"), max_tokens=256) for sample in [*samples, long]]
+    return [request_for(sample, Ask(load("describe"), max_tokens=256)) for sample in [*samples, long]]
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def describing(manifest: Path, run: Path, server: Server, window: int) -> "subpr
         "--model",
         "nano",
     ]
-    command += ["--base-url", server.url, "--window", str(window)]
+    command += ["--base-url", server.url, "--window", str(window), "--wait", "3"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

@@ -15,6 +15,7 @@ HEAVY = (
     "torch",
     "transformers",
     "vllm",
+    "aiohttp",
     "openai",
     "pydantic",
     "numpy",

@@ -1,0 +1,14 @@
+"""The protocols by name."""
+
+from collections.abc import Callable
+
+from describe.protocol import Ask, Plan, single
+from describe.staged import staged
+from flawscribe.records import Sample
+
+PROTOCOLS: dict[str, tuple[str, Callable[[Sample, Ask], Plan]]] = {
+    "single": ("describe", single),
+    "conservative": ("describe_conservative", single),
+    "staged": ("describe_staged", staged),
+}
+"""A protocol's name → the prompt file that it uses, and its plan."""

@@ -1,0 +1,83 @@
+"""The body of a chat completion, and what of it a server turned out not to accept."""
+
+import base64
+import json
+import re
+import secrets
+from typing import Any
+
+from engines.base import TOP, Request
+from flawscribe.images import image_bytes
+
+# What a server may refuse in a request (as its message puts it), and how to ask without it.
+_MENDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("max_tokens", r"max_completion_tokens", {"limit": "max_completion_tokens"}),
+    ("response_format", r"response_format|json_schema|structured|guided|grammar", {"schema": False}),
+    ("top_logprobs", r"top_logprobs|logprob", {"top": 5}),
+    ("logprobs", r"top_logprobs|logprob", {"top": 0}),
+    ("system", r"system.{0,20}role|role.{0,20}system", {"system": False}),
+    ("seed", r"\bseed\b", {"seed": False}),
+    ("temperature", r"\btemperature\b", {"temperature": False}),
+)
+
+
+class Form:
+    """How one server is asked: everything at first, then without what it refuses."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._picture = secrets.token_hex(16)  # stands for the picture; no text can hold it by intent
+        self._want: dict[str, Any] = {
+            "limit": "max_tokens",
+            "schema": True,
+            "system": True,
+            "top": TOP,
+            "seed": True,
+            "temperature": True,
+        }
+        self._left = list(_MENDS)
+        self.dropped: list[str] = []
+
+    def mend(self, said: str) -> bool:
+        """Leave out what a server's refusal names; False where it names nothing that is left to leave out."""
+        mend = next((m for m in self._left if re.search(m[1], said, re.IGNORECASE)), None)
+        if mend is None:
+            return False
+        self._left.remove(mend)
+        self._want.update(mend[2])
+        self.dropped.append(mend[0])
+        return True
+
+    def body(self, request: Request) -> bytes:
+        """The call as JSON: the system text first, for prefix caches; then image, then text. Raises ImageFailure."""
+        content: list[dict[str, Any]] = [{"type": "text", "text": request.user}]
+        url = b""
+        if request.image is not None:
+            data, mime = image_bytes(request.image)
+            url = b"data:%s;base64,%s" % (mime.encode(), base64.b64encode(data))
+            content.insert(0, {"type": "image_url", "image_url": {"url": self._picture}})
+        want = self._want
+        system = [{"type": "text", "text": request.system}] if request.system else []
+        if not want["system"]:
+            content = [*system, *content]
+        # Text alone goes as a plain string, which every server takes.
+        plain = request.user if len(content) == 1 else content
+        messages: list[dict[str, Any]] = [{"role": "user", "content": plain}]
+        if system and want["system"]:
+            messages.insert(0, {"role": "system", "content": request.system})
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": messages,
+            want["limit"]: request.max_tokens,
+        }
+        if want["temperature"]:
+            body["temperature"] = request.temperature
+        if want["seed"] and request.temperature > 0:
+            body["seed"] = request.seed
+        if want["top"]:
+            body |= {"logprobs": True, "top_logprobs": want["top"]}
+        if request.schema is not None and want["schema"]:
+            schema = {"name": "answer", "schema": request.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        # Base64 needs no escapes, and looking for them in it would be most of the work.
+        return json.dumps(body).encode().replace(self._picture.encode(), url, 1 if url else 0)

@@ -1,0 +1,139 @@
+"""One server over HTTP: bounded, unredirected requests whose key comes back in no answer.
+
+aiohttp itself and not the openai package's client: that costs some ten times the processor time a request
+(`scripts/bench_describe.py`), which a fast server or a few thousand requests in flight make the limit.
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import aiohttp
+
+from flawscribe.errors import one_line
+
+MOST_BYTES = 16_000_000  # of one answer
+SHORTEST_SECRET = 6  # characters
+CONNECT_TIMEOUT = 10.0
+
+
+class UnreachableError(Exception):
+    """No connection could be made."""
+
+
+class LostError(Exception):
+    """The connection broke, or what came over it is no HTTP."""
+
+
+class SlowError(Exception):
+    """The answer was not there in time."""
+
+
+class TooLargeError(Exception):
+    """The answer is larger than any that could be meant."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A server's answer: its status, its headers (names in any case) and its whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Server:
+    """Connections to the server at `base_url`, as many as are asked for; each answer within `seconds`.
+
+    A key of six or more characters is blotted out of every body; words such as "EMPTY", which servers
+    without keys are given, are not.
+    """
+
+    def __init__(self, base_url: str, key: str | None, seconds: float) -> None:
+        parts = urlsplit(base_url)
+        self._local = is_local(parts.hostname or "")
+        self._parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+        self._headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
+        elif parts.username is not None:
+            login = aiohttp.BasicAuth(unquote(parts.username), unquote(parts.password or ""))
+            self._headers["Authorization"] = login.encode()
+        self._key = (key or "").encode()
+        self._seconds = seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, path: str, body: bytes) -> Reply:
+        """The answer to `body` sent to the path below the base; raises the errors above."""
+        return await self._send("POST", path, body, self._seconds)
+
+    async def get(self, path: str, seconds: float) -> Reply:
+        """The answer to a GET."""
+        return await self._send("GET", path, None, seconds)
+
+    async def _send(self, method: str, path: str, body: bytes | None, seconds: float) -> Reply:
+        parts = self._parts
+        url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
+        if self._session is None:  # made here because it belongs to the running event loop
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                auto_decompress=False,
+                trust_env=not self._local,  # proxies
+                headers=self._headers,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, CONNECT_TIMEOUT))
+        try:
+            async with self._session.request(
+                # A redirect would send images and texts to a host that nobody named or was told of.
+                method,
+                url,
+                data=body,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                found = await _body(response)
+                if len(self._key) >= SHORTEST_SECRET:
+                    found = found.replace(self._key, b"***")
+                return Reply(response.status, response.headers, found)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as e:
+            raise UnreachableError(one_line(e, 120)) from e
+        except TimeoutError as e:
+            raise SlowError(f"no answer within {seconds:g} s") from e
+        except (aiohttp.ClientError, OSError, ValueError, LookupError) as e:
+            raise LostError(one_line(f"connection lost: {e or type(e).__name__}")) from e
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body within MOST_BYTES, decompressed should the server have compressed it unasked."""
+    if response.content_length is not None and response.content_length <= MOST_BYTES:
+        body = await response.read()
+    else:
+        parts, size = [], 0
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > MOST_BYTES:
+                raise TooLargeError(f"the answer is larger than {MOST_BYTES:,} bytes")
+            parts.append(chunk)
+        body = b"".join(parts)
+    if response.headers.get("Content-Encoding", "identity").lower() in ("identity", ""):
+        return body
+    try:
+        expander = zlib.decompressobj(wbits=47)  # zlib or gzip
+        body = expander.decompress(body, MOST_BYTES)
+    except zlib.error as e:
+        raise LostError("the answer is compressed in a way that was not asked for") from e
+    if expander.unconsumed_tail:
+        raise TooLargeError(f"the answer is larger than {MOST_BYTES:,} bytes")
+    return body
+
+
+def is_local(host: str) -> bool:
+    """Whether the host is this machine by its very name."""
+    return host in ("localhost", "::1") or host.startswith("127.")
