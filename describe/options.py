@@ -19,7 +19,10 @@ _OPTIONS = (
     ),
     click.option("--base-url", help="An OpenAI-compatible server, such as http://localhost:8000/v1."),
     click.option(
-        "--protocol", default="single", show_default=True, help="single, conservative (fewer false alarms), or staged (three calls)."
+        "--protocol",
+        default="single",
+        show_default=True,
+        help="single, conservative (fewer false alarms), or staged (three calls).",
     ),
     click.option("--prompts", help="A folder of prompt files that replace ours."),
     click.option(

@@ -14,7 +14,8 @@ from flawscribe.errors import UserError, did_you_mean
 from flawscribe.images import Digests, ImageFailure
 from flawscribe.models import ModelRef, resolve_model
 from flawscribe.records import Failure, Row, Sample
-from flawscribe.runs import Counts, Run, key_of, run_stage
+from flawscribe.runs import Run, key_of
+from flawscribe.stages import Counts, run_stage
 
 FORMAT = 1
 """Raised when the wire format or the way answers are read changes: old rows are then asked for again."""

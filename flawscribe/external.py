@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from flawscribe.errors import UserError, one_line
 from flawscribe.records import Description, Failure, FailureKind, Row, Sample
-from flawscribe.runs import Counts, Run, key_of, run_stage
+from flawscribe.runs import Run, key_of
+from flawscribe.stages import Counts, run_stage
 
 STAGE = "describe"
 COLUMNS = ("id", "description", "defective", "p_defective", "status", "failure_message")

@@ -14,7 +14,6 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -22,12 +21,10 @@ from typing import Any, TextIO, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from flawscribe.errors import SetupError, UserError
 from flawscribe.provenance import provenance
 from flawscribe.records import Failure, Record, Row, Sample
-from flawscribe.stopping import stopping
 
 SCHEMA = 1
 R = TypeVar("R", bound=Record)
@@ -49,15 +46,6 @@ def key_of(**parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-@dataclass
-class Counts:
-    """What one pass over a stage did: rows answered now, failed now, and already there before."""
-
-    ok: int = 0
-    failed: int = 0
-    kept: int = 0
-
-
 class Run:
     """A run directory. `Run.create` makes or reopens one, `Run.open` needs it to be there."""
 
@@ -76,7 +64,7 @@ class Run:
                 run.path.mkdir(parents=True, exist_ok=True)
                 with run.lock():
                     if not run._json.exists():  # another process may have made it since
-                        run._save({"schema": SCHEMA, "created": _now(), **provenance(), "stages": {}})
+                        run._save({"schema": SCHEMA, "created": now(), **provenance(), "stages": {}})
         except OSError as e:
             raise SetupError(f"cannot write to {path}: {e.strerror or e}") from e
         return run.open(path)
@@ -136,7 +124,7 @@ class Run:
             )
         # A pass with the same settings goes on with what is known of the stage (its engine, its tokens).
         known = info["stages"].get(stage, {}) if before == settings and not redo else {}
-        info["stages"][stage] = {**known, "settings": settings, "started": _now()}
+        info["stages"][stage] = {**known, "settings": settings, "started": now()}
         info["versions"] = provenance()["versions"]
         self._save(info)
 
@@ -285,87 +273,6 @@ class Run:
         os.replace(temporary, self.path / f"{stage}.parquet")
 
 
-def run_stage(
-    run: Run,
-    stage: str,
-    settings: dict[str, Any],
-    key: Callable[[Sample], str | Failure],
-    process: Callable[[Iterator[tuple[Sample, str]]], Iterator[Row]],
-    *,
-    samples: Callable[[], Iterable[Sample]] | None = None,
-    redo: bool = False,
-) -> Counts:
-    """Bring a stage up to date: stream the samples without a good row through `process`.
-
-    `key` gives a sample's key, or the failure that keeps it from being processed at all. `process`
-    takes `(sample, key)` pairs lazily (so it bounds what is in flight) and yields one row for each,
-    in any order. `samples` defaults to all of the run's. Every row is on disk before the next is asked for.
-    """
-    source = samples or run.samples
-    with run.lock():
-        run.begin(stage, settings, redo)
-        good = _good(run.rows(stage))
-        counts = Counts()
-        total = sum(1 for _ in source())
-        pulled = 0
-
-        def in_flight() -> int:
-            """Rows under way; none before the first answer, when a model may still be loading."""
-            return pulled - counts.ok - counts.failed if counts.ok or counts.failed else 0
-
-        with (
-            run.writer(stage) as write,
-            tqdm(total=total, desc=stage, unit="image", delay=1) as bar,
-            stopping(in_flight) as stop,
-        ):
-
-            def put(row: Row) -> None:
-                write(row)
-                counts.ok += row.ok
-                counts.failed += not row.ok
-                bar.update()
-
-            def todo() -> Iterator[tuple[Sample, str]]:
-                nonlocal pulled
-                for sample in source():
-                    if stop():
-                        return
-                    k = key(sample)
-                    if isinstance(k, Failure):
-                        pulled += 1
-                        put(Row(id=sample.id, key="", failure=k))
-                    elif good.get(_short(sample.id)) == _short(k):
-                        counts.kept += 1
-                        bar.update()
-                    else:
-                        pulled += 1
-                        yield sample, k
-
-            for row in process(todo()):
-                put(row)
-            if stop():
-                raise KeyboardInterrupt
-        if counts.ok or counts.failed or not (run.path / f"{stage}.parquet").exists():
-            run.compact(stage)
-        run.note(stage, finished=_now(), ok=counts.ok + counts.kept, failed=counts.failed)
-    return counts
-
-
-def _good(rows: Iterable[Row]) -> dict[bytes, bytes]:
-    """The ids whose last row is good, with their keys; both as short hashes, for runs of any length."""
-    good: dict[bytes, bytes] = {}
-    for row in rows:
-        if row.ok:
-            good[_short(row.id)] = _short(row.key)
-        else:
-            good.pop(_short(row.id), None)
-    return good
-
-
-def _short(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()
-
-
 def write_atomically(path: Path, text: str) -> None:
     """Write text to a temporary file beside `path`, flush it to disk and rename it into place."""
     temporary = path.with_name(path.name + ".tmp")
@@ -411,5 +318,5 @@ def _row(line: bytes, shard: Path, n: int) -> Row:
         ) from e
 
 
-def _now() -> str:
+def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -13,7 +13,8 @@ from engines.base import Engine
 from engines.registry import build, served_model
 from flawscribe.errors import SetupError, UserError
 from flawscribe.records import Row, Sample
-from flawscribe.runs import Counts, Run, key_of, run_stage
+from flawscribe.runs import Run, key_of
+from flawscribe.stages import Counts, run_stage
 from judge import claims_judge
 from judge.model_judge import ModelJudge
 from judge.task import CRITERIA, Task, references

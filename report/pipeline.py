@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from flawscribe.errors import UserError, did_you_mean
 from flawscribe.records import RLE, Description, Failure, MaskPrediction, Sample
-from flawscribe.runs import Counts, Run
+from flawscribe.runs import Run
+from flawscribe.stages import Counts
 from report.join import gate, join, judgeable
 
 if TYPE_CHECKING:

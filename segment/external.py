@@ -10,7 +10,8 @@ import numpy as np
 from flawscribe.errors import UserError
 from flawscribe.images import Digests, ImageFailure, load_image, load_mask, read_bytes
 from flawscribe.records import Failure, FailureKind, MaskPrediction, Row, Sample
-from flawscribe.runs import Counts, Run, key_of, run_stage
+from flawscribe.runs import Run, key_of
+from flawscribe.stages import Counts, run_stage
 from segment.rle import encode
 from segment.stage import mask_path
 

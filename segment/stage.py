@@ -12,7 +12,8 @@ from flawscribe.errors import SetupError, UserError, did_you_mean
 from flawscribe.images import Digests, ImageFailure, load_image
 from flawscribe.models import directory_digest, nano_head_path
 from flawscribe.records import Failure, MaskPrediction, Row, Sample
-from flawscribe.runs import Counts, Run, key_of, record_of, run_stage
+from flawscribe.runs import Run, key_of, record_of
+from flawscribe.stages import Counts, run_stage
 from segment.rle import decode
 
 _Opened = tuple[Sample, str, Image.Image]

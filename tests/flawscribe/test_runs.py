@@ -17,7 +17,8 @@ import pytest
 from flawscribe.errors import SetupError, UserError
 from flawscribe.inputs import open_run
 from flawscribe.records import Failure, FailureKind, Row, Sample
-from flawscribe.runs import Counts, Run, key_of, run_stage
+from flawscribe.runs import Run, key_of
+from flawscribe.stages import Counts, run_stage
 
 
 def sample(name: str, prompt: str | None = None) -> Sample:
@@ -117,7 +118,8 @@ def test_killing_it_loses_no_finished_row_and_leaves_no_duplicate(tmp_path: Path
     script = f"""
         import os, signal
         from flawscribe.records import Row
-        from flawscribe.runs import Run, key_of, run_stage
+        from flawscribe.runs import Run, key_of
+        from flawscribe.stages import run_stage
         def process(pairs):
             for n, (s, key) in enumerate(pairs):
                 if n == 7:

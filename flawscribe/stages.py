@@ -1,0 +1,102 @@
+"""One pass over a stage of a run: what has no good row yet is processed, and each row is on disk at once."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from flawscribe.records import Failure, Row, Sample
+from flawscribe.runs import Run, now
+from flawscribe.stopping import stopping
+
+
+@dataclass
+class Counts:
+    """What one pass over a stage did: rows answered now, failed now, and already there before."""
+
+    ok: int = 0
+    failed: int = 0
+    kept: int = 0
+
+
+def run_stage(
+    run: Run,
+    stage: str,
+    settings: dict[str, Any],
+    key: Callable[[Sample], str | Failure],
+    process: Callable[[Iterator[tuple[Sample, str]]], Iterator[Row]],
+    *,
+    samples: Callable[[], Iterable[Sample]] | None = None,
+    redo: bool = False,
+) -> Counts:
+    """Bring a stage up to date: stream the samples without a good row through `process`.
+
+    `key` gives a sample's key, or the failure that keeps it from being processed at all. `process`
+    takes `(sample, key)` pairs lazily (so it bounds what is in flight) and yields one row for each,
+    in any order. `samples` defaults to all of the run's. Every row is on disk before the next is asked for.
+    """
+    source = samples or run.samples
+    with run.lock():
+        run.begin(stage, settings, redo)
+        good = _good(run.rows(stage))
+        counts = Counts()
+        total = sum(1 for _ in source())
+        pulled = 0
+
+        def in_flight() -> int:
+            """Rows under way; none before the first answer, when a model may still be loading."""
+            return pulled - counts.ok - counts.failed if counts.ok or counts.failed else 0
+
+        with (
+            run.writer(stage) as write,
+            tqdm(total=total, desc=stage, unit="image", delay=1) as bar,
+            stopping(in_flight) as stop,
+        ):
+
+            def put(row: Row) -> None:
+                write(row)
+                counts.ok += row.ok
+                counts.failed += not row.ok
+                bar.update()
+
+            def todo() -> Iterator[tuple[Sample, str]]:
+                nonlocal pulled
+                for sample in source():
+                    if stop():
+                        return
+                    k = key(sample)
+                    if isinstance(k, Failure):
+                        pulled += 1
+                        put(Row(id=sample.id, key="", failure=k))
+                    elif good.get(_short(sample.id)) == _short(k):
+                        counts.kept += 1
+                        bar.update()
+                    else:
+                        pulled += 1
+                        yield sample, k
+
+            for row in process(todo()):
+                put(row)
+            if stop():
+                raise KeyboardInterrupt
+        if counts.ok or counts.failed or not (run.path / f"{stage}.parquet").exists():
+            run.compact(stage)
+        run.note(stage, finished=now(), ok=counts.ok + counts.kept, failed=counts.failed)
+    return counts
+
+
+def _good(rows: Iterable[Row]) -> dict[bytes, bytes]:
+    """The ids whose last row is good, with their keys; both as short hashes, for runs of any length."""
+    good: dict[bytes, bytes] = {}
+    for row in rows:
+        if row.ok:
+            good[_short(row.id)] = _short(row.key)
+        else:
+            good.pop(_short(row.id), None)
+    return good
+
+
+def _short(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()
