@@ -26,7 +26,7 @@ Examples:
 
 \b
 The key of an OpenAI-compatible server is read from $OPENAI_API_KEY.
-Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up.
+Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up, 4 a mistake of ours.
 """
 
 
@@ -49,11 +49,14 @@ def describe(
     from flawscribe.external import import_descriptions
     from flawscribe.inputs import open_run
 
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
     run = open_run(input, out)
     if descriptions is not None:
-        counts = import_descriptions(run, descriptions, redo=redo)
+        counts = import_descriptions(run, descriptions, redo=redo, tell=tell)
     else:
-        counts = describe_run(run, redo=redo, tell=lambda line: click.echo(line, err=True), **options)
+        counts = describe_run(run, redo=redo, tell=tell, **options)
     ok = defective = images = 0
     failures = Counter[str]()
     for row in chain(_described(run), (row for row in run.rows("samples") if row.failure)):

@@ -15,7 +15,7 @@ from flawscribe.images import Digests, ImageFailure
 from flawscribe.models import ModelRef, resolve_model
 from flawscribe.records import Failure, Row, Sample
 from flawscribe.runs import Run, key_of
-from flawscribe.stages import Counts, run_stage
+from flawscribe.stages import Counts, noted, run_stage
 
 FORMAT = 1
 """Raised when the wire format or the way answers are read changes: old rows are then asked for again."""
@@ -38,10 +38,11 @@ def describe_run(
     timeout: float = 120.0,
     wait: float = WAIT,
     tell: Callable[[str], None] | None = None,
+    quiet: bool = False,
 ) -> Counts:
     """Describe the run's samples that have no good row yet. The engine starts only if there are any.
 
-    `tell` gets one line on which engine is used and why, and what leaves the machine.
+    `tell` gets one line on which engine is used and why, and what leaves the machine; `quiet` draws no progress bar.
     Raises UserError for arguments that do not fit, SetupError where the model cannot be asked at all.
     """
     if protocol not in PROTOCOLS:
@@ -80,14 +81,14 @@ def describe_run(
         try:
             if tell:
                 tell(_announcement(reason, asker.facts()))
-            run.note(STAGE, reason=reason, engine=asker.facts())
-            yield from describe_samples(chain([first], pairs), asker, lambda sample: plan(sample, ask))
-            run.note(STAGE, engine=asker.facts())  # what the server did not accept is known by now
+            rows = describe_samples(chain([first], pairs), asker, lambda sample: plan(sample, ask))
+            # By the end it is known what the server did not accept.
+            yield from noted(rows, lambda: run.note(STAGE, reason=reason, engine=asker.facts()))
         finally:
             asker.close()
 
     with run.lock():
-        counts = run_stage(run, STAGE, asked, key, process, redo=redo)
+        counts = run_stage(run, STAGE, asked, key, process, redo=redo, quiet=quiet)
         run.note(STAGE, tokens=_tokens(run))
     return counts
 

@@ -74,7 +74,7 @@ def choose(name: str, base_url: str | None = None) -> tuple[str, str]:
     if _installed("vllm") and _cuda():
         return "vllm", "vllm: a CUDA device is there and vllm is installed"
     if find_spec("torch") and find_spec("transformers"):
-        why = "vLLM in this process needs a CUDA device" if not _cuda() else "vllm is not installed"
+        why = "there is no CUDA device for vLLM" if not _cuda() else "vllm is not installed"
         return "transformers", f"transformers: {why}"
     raise SetupError(
         "no engine can run here: install the models' packages (pip install 'flawscribe[torch]'), "

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,18 @@ COLUMNS = ("id", "description", "defective", "p_defective", "status", "failure_m
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
 
 
-def import_descriptions(run: Run, file: str | Path, redo: bool = False) -> Counts:
+def import_descriptions(
+    run: Run, file: str | Path, redo: bool = False, tell: Callable[[str], None] | None = None
+) -> Counts:
     """Fill the describe stage from a JSONL, CSV or Parquet file.
 
     Columns: `id`, `description` (text, or null/empty for "no defect"), optionally `defective`,
     `p_defective` in [0, 1] and an export's `status` and `failure_message`; others are ignored. Samples
     without a row fail as missing_answer, rows that contradict themselves as invalid_answer, repeated ids
-    as repeated_id. UserError where the file cannot be read.
+    as repeated_id. `tell` gets a line on rows that fit no sample. UserError where the file cannot be read.
     """
     path = Path(file)
-    outcomes, extra = _read(path), 0
+    outcomes = _read(path)
 
     def key(sample: Sample) -> str:
         return key_of(stage=STAGE, imported=repr(outcomes.get(sample.id)))
@@ -47,8 +49,12 @@ def import_descriptions(run: Run, file: str | Path, redo: bool = False) -> Count
     settings = {"descriptions": path.name, "digest": _digest(path)}
     with run.lock():
         counts = run_stage(run, STAGE, settings, key, process, redo=redo)
-        extra = len(outcomes.keys() - {sample.id for sample in run.samples()})
-        run.note(STAGE, reason=f"imported from {path.name}", rows_without_sample=extra)
+        extra = outcomes.keys() - {sample.id for sample in run.samples()}
+        run.note(STAGE, reason=f"imported from {path.name}", rows_without_sample=len(extra))
+    if extra and tell:
+        tell(
+            f"{path.name}: {len(extra)} of {len(outcomes)} rows fit no sample of the run, such as {min(extra)!r}"
+        )
     return counts
 
 

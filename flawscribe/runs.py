@@ -12,12 +12,13 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,6 +53,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._locked = False
+        self._replaced: tuple[BinaryIO | None, dict[str, Any]] | None = None
 
     @classmethod
     def create(cls, path: str | Path) -> "Run":
@@ -108,7 +110,8 @@ class Run:
     def begin(self, stage: str, settings: dict[str, Any], redo: bool = False) -> None:
         """Fix a stage's settings; other ones than before are refused unless `redo`, which clears the stage.
 
-        A stage without a good row yet (its server could not be reached, say) takes new settings freely.
+        A stage without a good row yet (its server could not be reached, say) takes new settings freely. What is
+        refused also puts back the samples that `set_samples` replaced in this process.
         """
         info = self.info()
         before = info["stages"].get(stage, {}).get("settings")
@@ -116,12 +119,15 @@ class Run:
         if redo:
             self._clear(stage)
         elif before not in (None, settings) and any(row.ok for row in self.rows(stage)):
+            self._put_back_samples()
             names = [k for k in sorted({*before, *settings}) if before.get(k) != settings.get(k)]
             told = ", ".join(f"{k} was {before.get(k)!r} and is now {settings.get(k)!r}" for k in names)
             raise UserError(
                 f"the stage {stage} of {self.path} was begun with other settings: {told}. "
-                f"Give the same ones or a new -o, or have the stage begun anew (--redo)"
+                f"Give the same ones or a new -o, or have the stage begun anew "
+                f"(--redo; with flawscribe run: --redo {stage})"
             )
+        self._replaced = None
         # A pass with the same settings goes on with what is known of the stage (its engine, its tokens).
         known = info["stages"].get(stage, {}) if before == settings and not redo else {}
         info["stages"][stage] = {**known, "settings": settings, "started": now()}
@@ -217,9 +223,25 @@ class Run:
         if n == 0:
             new.unlink()
             raise UserError(f"{source} holds no images")
-        os.replace(new, folder / "0001.jsonl")
+        current = folder / "0001.jsonl"
+        # Held open, so that a command that is refused after all can put them back.
+        self._replaced = current.open("rb") if current.exists() else None, self.info()
+        os.replace(new, current)
         self.note("samples", settings={"input": source}, rows=n)
         return n
+
+    def _put_back_samples(self) -> None:
+        """Undo `set_samples`: a command that is refused changes nothing."""
+        if self._replaced is None:
+            return
+        before, info = self._replaced
+        if before is not None:
+            temporary = self.path / "samples" / "new.tmp"
+            with before, temporary.open("wb") as f:
+                shutil.copyfileobj(before, f)
+            os.replace(temporary, self.path / "samples" / "0001.jsonl")
+        self._replaced = None
+        self._save(info)
 
     @contextmanager
     def writer(self, stage: str) -> Iterator[Callable[[Row], None]]:

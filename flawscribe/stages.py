@@ -30,17 +30,22 @@ def run_stage(
     *,
     samples: Callable[[], Iterable[Sample]] | None = None,
     redo: bool = False,
+    quiet: bool = False,
 ) -> Counts:
     """Bring a stage up to date: stream the samples without a good row through `process`.
 
     `key` gives a sample's key, or the failure that keeps it from being processed at all. `process`
     takes `(sample, key)` pairs lazily (so it bounds what is in flight) and yields one row for each,
     in any order. `samples` defaults to all of the run's. Every row is on disk before the next is asked for.
+    `quiet` draws no progress bar. With `redo` the stage's rows make way for the first new one: a model that
+    cannot be asked costs nothing.
     """
     source = samples or run.samples
     with run.lock():
-        run.begin(stage, settings, redo)
-        good = _good(run.rows(stage))
+        held: list[Row] | None = [] if redo else None  # rows that wait for the old ones to make way
+        if not redo:
+            run.begin(stage, settings)
+        good = {} if redo else _good(run.rows(stage))
         counts = Counts()
         total = sum(1 for _ in source())
         pulled = 0
@@ -51,7 +56,7 @@ def run_stage(
 
         with (
             run.writer(stage) as write,
-            tqdm(total=total, desc=stage, unit="image", delay=1) as bar,
+            tqdm(total=total, desc=stage, unit="image", delay=1, disable=quiet) as bar,
             stopping(in_flight) as stop,
         ):
 
@@ -61,15 +66,26 @@ def run_stage(
                 counts.failed += not row.ok
                 bar.update()
 
+            def make_way() -> None:
+                nonlocal held
+                if held is not None:
+                    run.begin(stage, settings, redo=True)
+                    waited, held = held, None
+                    for row in waited:
+                        put(row)
+
             def todo() -> Iterator[tuple[Sample, str]]:
                 nonlocal pulled
                 for sample in source():
+                    if pulled == 1:
+                        bar.unpause()  # the first was pulled before the model was loaded
                     if stop():
                         return
                     k = key(sample)
                     if isinstance(k, Failure):
                         pulled += 1
-                        put(Row(id=sample.id, key="", failure=k))
+                        row = Row(id=sample.id, key="", failure=k)
+                        put(row) if held is None else held.append(row)
                     elif good.get(_short(sample.id)) == _short(k):
                         counts.kept += 1
                         bar.update()
@@ -78,13 +94,25 @@ def run_stage(
                         yield sample, k
 
             for row in process(todo()):
+                make_way()
                 put(row)
+            make_way()
             if stop():
                 raise KeyboardInterrupt
         if counts.ok or counts.failed or not (run.path / f"{stage}.parquet").exists():
             run.compact(stage)
         run.note(stage, finished=now(), ok=counts.ok + counts.kept, failed=counts.failed)
     return counts
+
+
+def noted(rows: Iterator[Row], note: Callable[[], None]) -> Iterator[Row]:
+    """The rows, with `note` called once the first is on disk, and again after the last."""
+    for row in rows:
+        yield row
+        note()
+        break
+    yield from rows
+    note()
 
 
 def _good(rows: Iterable[Row]) -> dict[bytes, bytes]:

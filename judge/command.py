@@ -67,7 +67,7 @@ def judge(
 
     run = open_run(input, out)
     if descriptions is not None:
-        import_descriptions(run, descriptions)
+        import_descriptions(run, descriptions, tell=lambda line: click.echo(line, err=True))
     if not run.has("describe"):
         raise UserError(f"{run.path} holds no descriptions: run flawscribe describe {run.path} first")
     judge_run(run, judge=judge, base_url=judge_base_url, key_env=judge_key_env, prompts=prompts, redo=redo)

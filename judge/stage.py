@@ -14,7 +14,7 @@ from engines.registry import build, served_model
 from flawscribe.errors import SetupError, UserError
 from flawscribe.records import Row, Sample
 from flawscribe.runs import Run, key_of
-from flawscribe.stages import Counts, run_stage
+from flawscribe.stages import Counts, noted, run_stage
 from judge import claims_judge
 from judge.model_judge import ModelJudge
 from judge.task import CRITERIA, Task, references
@@ -72,14 +72,13 @@ def judge_run(
         if offline:
             yield from claims_judge.judge_tasks(tasks)
         elif (first := next(tasks, None)) is not None:
-            with _engine(judge, base_url, key_env, window, timeout, retries) as engine:
+            with judging(judge, base_url, key_env, window, timeout, retries) as engine:
                 say(
                     f"judge {judge}: up to {sum(1 for _ in samples())} descriptions and their golden texts "
                     f"go to {engine.facts()['base_url']}; no image does"
                 )
-                run.note(STAGE, engine=engine.facts())
-                yield from ModelJudge(engine, asked).judge_tasks(chain([first], tasks))
-                run.note(STAGE, engine=engine.facts())
+                rows = ModelJudge(engine, asked).judge_tasks(chain([first], tasks))
+                yield from noted(rows, lambda: run.note(STAGE, engine=engine.facts()))
 
     with run.lock():
         counts = run_stage(run, STAGE, settings, key, process, samples=samples, redo=redo)
@@ -99,8 +98,13 @@ def _descriptions(run: Run) -> Callable[[str], str | None]:
 
 
 @contextmanager
-def _engine(
-    judge: str, base_url: str | None, key_env: str, window: int | None, timeout: float, retries: int
+def judging(
+    judge: str,
+    base_url: str | None,
+    key_env: str,
+    window: int | None = None,
+    timeout: float = 120.0,
+    retries: int = 4,
 ) -> Iterator[Engine]:
     """The openai engine for the judge; its set-up errors name the judge's options, not other verbs'."""
     if find_spec("aiohttp") is None:

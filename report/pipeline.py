@@ -65,7 +65,7 @@ def run_pipeline(
         if descriptions is not None:
             from flawscribe.external import import_descriptions
 
-            counts["describe"] = import_descriptions(run, descriptions, redo="describe" in redo)
+            counts["describe"] = import_descriptions(run, descriptions, redo="describe" in redo, tell=say)
         else:
             from describe.stage import describe_run
 
@@ -85,9 +85,10 @@ def run_pipeline(
 
 def _check_judge(judge: str, base_url: str | None, key_env: str) -> None:
     """SetupError before the first stage, not hours later, where the judge's key is not set."""
-    from engines.registry import build, served_model
+    from judge.stage import judging
 
-    build("openai", served_model(judge), base_url=base_url, api_key_env=key_env)[0].close()
+    with judging(judge, base_url, key_env):
+        pass
 
 
 def check_redo(redo: Collection[str]) -> None:
@@ -206,8 +207,8 @@ def inspect_one(
             _upright(image).save(path)
         run = Run.create(Path(folder) / "run")
         run.set_samples("one picture", [Sample(id=name, image=str(path), prompt=prompt)])
-        describe_run(run, model=model, engine=engine, base_url=base_url)
-        segment_run(run)
+        describe_run(run, model=model, engine=engine, base_url=base_url, quiet=True)
+        segment_run(run, quiet=True)
         joined = next(join(run))
     assert joined.sample is not None
     return Inspection(joined.sample, joined.description, joined.prediction, joined.failures)

@@ -18,7 +18,7 @@ Examples:
 
 \b
 Run again, the same command does only what is missing.
-Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up.
+Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up, 4 a mistake of ours.
 """
 
 

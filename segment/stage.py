@@ -13,7 +13,7 @@ from flawscribe.images import Digests, ImageFailure, load_image
 from flawscribe.models import directory_digest, nano_head_path
 from flawscribe.records import Failure, MaskPrediction, Row, Sample
 from flawscribe.runs import Run, key_of, record_of
-from flawscribe.stages import Counts, run_stage
+from flawscribe.stages import Counts, noted, run_stage
 from segment.rle import decode
 
 _Opened = tuple[Sample, str, Image.Image]
@@ -31,8 +31,8 @@ def head_folder(head: str) -> Path:
     return Path(head)
 
 
-def segment_run(run: Run, *, head: str = "nano", redo: bool = False) -> Counts:
-    """Mark every sample of the run that has no good row yet.
+def segment_run(run: Run, *, head: str = "nano", redo: bool = False, quiet: bool = False) -> Counts:
+    """Mark every sample of the run that has no good row yet; `quiet` draws no progress bar.
 
     Raises SetupError where torch and transformers are not installed, UserError for an unknown head.
     """
@@ -50,23 +50,31 @@ def segment_run(run: Run, *, head: str = "nano", redo: bool = False) -> Counts:
         first = next(pairs, None)
         if first is None:
             return  # nothing to do loads nothing
-        answer = _answerer(run, folder)
-        opened: list[_Opened] = []
-        for sample, k in chain([first], pairs):
-            try:
-                opened.append((sample, k, load_image(sample.image)))
-            except ImageFailure as e:
-                yield Row(id=sample.id, key=k, failure=e.failure("segment"))
-            if len(opened) == _BATCH or sum(i.width * i.height for *_, i in opened) > _BATCH_PIXELS:
-                yield from answer(opened)
-                opened = []
-        yield from answer(opened)
+        answer, device = _answerer(folder)
+        rows = _batches(chain([first], pairs), answer)
+        yield from noted(rows, lambda: run.note("segment", device=device))
 
-    return run_stage(run, "segment", settings, key, process, redo=redo)
+    return run_stage(run, "segment", settings, key, process, redo=redo, quiet=quiet)
 
 
-def _answerer(run: Run, folder: Path) -> Callable[[list[_Opened]], Iterator[Row]]:
-    """The head loaded, as a function from opened pictures to their rows."""
+def _batches(
+    pairs: Iterator[tuple[Sample, str]], answer: Callable[[list[_Opened]], Iterator[Row]]
+) -> Iterator[Row]:
+    """Rows by batches of a bounded number of pictures and pixels."""
+    opened: list[_Opened] = []
+    for sample, k in pairs:
+        try:
+            opened.append((sample, k, load_image(sample.image)))
+        except ImageFailure as e:
+            yield Row(id=sample.id, key=k, failure=e.failure("segment"))
+        if len(opened) == _BATCH or sum(i.width * i.height for *_, i in opened) > _BATCH_PIXELS:
+            yield from answer(opened)
+            opened = []
+    yield from answer(opened)
+
+
+def _answerer(folder: Path) -> tuple[Callable[[list[_Opened]], Iterator[Row]], str]:
+    """The head loaded, as a function from opened pictures to their rows, and the device that it runs on."""
     try:
         import torch
 
@@ -76,14 +84,13 @@ def _answerer(run: Run, folder: Path) -> Callable[[list[_Opened]], Iterator[Row]
         raise SetupError(f"masks need torch and transformers ({e}); install flawscribe[torch]") from e
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load_head(folder, device)
-    run.note("segment", device=device)
 
     def answer(opened: list[_Opened]) -> Iterator[Row]:
         answers = predict(model, [image for *_, image in opened]) if opened else []
         for (sample, k, _), found in zip(opened, answers, strict=True):
             yield Row(id=sample.id, key=k, record=found.model_dump(mode="json"))
 
-    return answer
+    return answer, device
 
 
 def write_pngs(run: Run, folder: Path) -> int:

@@ -75,6 +75,37 @@ def test_a_stage_that_could_not_start_leaves_its_settings_open(tmp_path: Path) -
     assert describe_run(run, engine="replay", replay=recording(tmp_path, a=TRUE)).ok == 1
 
 
+def test_rows_make_way_only_for_new_ones(tmp_path: Path) -> None:
+    """A server that cannot be reached, and a picture that is gone, cost no answer that was there."""
+    run = make_run(tmp_path, "ab")
+    describe_run(run, engine="replay", replay=recording(tmp_path, a=TRUE, b=FALSE))
+    before, info = list(run.rows("describe")), run.info()["stages"]["describe"]
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(SetupError, match="cannot reach"):
+        describe_run(run, model="m", base_url="http://127.0.0.1:9/v1", timeout=1, redo=True)
+    assert list(run.rows("describe")) == before and run.info()["stages"]["describe"] == info
+    describe_run(run, engine="replay", replay=recording(tmp_path, b=TRUE), redo=True)
+    a, b = run.rows("describe")
+    assert a.failure and a.failure.kind == FailureKind.MISSING_IMAGE
+    assert b.record and b.record["defective"]
+    assert run.info()["stages"]["describe"]["engine"]["name"] == "replay"
+
+
+def test_a_refused_command_leaves_the_samples(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "ab")
+    file = recording(tmp_path, a=TRUE, b=FALSE, c=TRUE)
+    describe_run(run, engine="replay", replay=file)
+    before = [sample.id for sample in run.samples()]
+    run.set_samples("other", [Sample(id="c", image=str(tmp_path / "a.png"))])
+    with pytest.raises(UserError, match="other settings"):
+        describe_run(run, engine="replay", replay=file, max_tokens=7)
+    assert [sample.id for sample in run.samples()] == before
+    assert run.info()["stages"]["samples"]["settings"]["input"] == "test"
+    run.set_samples("other", [Sample(id="c", image=str(tmp_path / "a.png"))])
+    assert describe_run(run, engine="replay", replay=file).ok == 1
+    assert [sample.id for sample in run.samples()] == ["c"]
+
+
 def test_no_engine_starts_where_nothing_is_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path, "a")
     file = recording(tmp_path, a=TRUE)

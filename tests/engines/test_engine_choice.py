@@ -19,7 +19,7 @@ def test_auto_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engines.registry._installed", lambda name: False)
     assert choose("auto") == ("transformers", "transformers: vllm is not installed")
     monkeypatch.setattr("engines.registry._cuda", lambda: False)
-    assert choose("auto") == ("transformers", "transformers: vLLM in this process needs a CUDA device")
+    assert choose("auto") == ("transformers", "transformers: there is no CUDA device for vLLM")
     monkeypatch.setattr("engines.registry.find_spec", lambda name: None)
     with pytest.raises(SetupError, match="install"):
         choose("auto")

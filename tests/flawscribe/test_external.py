@@ -32,7 +32,9 @@ def make_run(folder: Path, names: str) -> Run:
 def test_rows_become_descriptions_or_typed_failures(tmp_path: Path) -> None:
     run = make_run(tmp_path, "abcdefg")
     (tmp_path / "d.jsonl").write_text(JSONL)
-    counts = import_descriptions(run, tmp_path / "d.jsonl")
+    told: list[str] = []
+    counts = import_descriptions(run, tmp_path / "d.jsonl", tell=told.append)
+    assert told == ["d.jsonl: 1 of 7 rows fit no sample of the run, such as 'unknown'"]
     assert (counts.ok, counts.failed) == (2, 5)
     rows = run.latest("describe")
     assert Description.model_validate(rows["a"].record) == Description(
