@@ -127,10 +127,13 @@ def left_out(section: dict[str, Any]) -> list[str]:
 
 
 def grids(section: dict[str, Any]) -> list[Grid]:
-    """Detection beside the baselines; by number of subjects, subject, kind, size and severity."""
+    """Detection beside the baselines; by number of subjects, subject, kind, size and severity.
+
+    Rows and columns that the manifest has no rows for are left out.
+    """
     if "absent" in section:
         return []
-    return [
+    found = [
         _detection(section),
         _numbers(section),
         _subjects(section),
@@ -169,6 +172,23 @@ def grids(section: dict[str, Any]) -> list[Grid]:
             "Rows by their worst defect; a defect's name counts by its own severity.",
         ),
     ]
+    return [_pruned(grid) for grid in found]
+
+
+def _pruned(grid: Grid) -> Grid:
+    """The grid without rows and columns of which no cell counts anything."""
+
+    def counts(line: Line) -> bool:
+        return bool(line.entry["value"] is not None or line.entry["n"] or line.entry["failed"])
+
+    rows = [row for row in grid.rows if any(map(counts, row[2]))]
+    kept = [i for i in range(len(grid.columns)) if any(counts(cells[i]) for *_, cells in rows)]
+    return Grid(
+        grid.title,
+        tuple(grid.columns[i] for i in kept),
+        tuple((name, n, tuple(cells[i] for i in kept)) for name, n, cells in rows),
+        grid.notes,
+    )
 
 
 def _detection(section: dict[str, Any]) -> Grid:
