@@ -48,6 +48,8 @@ def describe(
     from describe.stage import describe_run
     from flawscribe.external import import_descriptions
     from flawscribe.inputs import open_run
+    from flawscribe.records import Description
+    from flawscribe.runs import record_of
 
     def tell(line: str) -> None:
         click.echo(line, err=True)
@@ -62,7 +64,7 @@ def describe(
     for row in chain(_described(run), (row for row in run.rows("samples") if row.failure)):
         images += 1
         ok += row.ok
-        defective += bool(row.record and row.record["defective"])
+        defective += row.ok and record_of(row, Description, "describe").defective
         if row.failure:
             failures[row.failure.kind.value] += 1
     figures = {

@@ -13,8 +13,8 @@ from engines.registry import WAIT, build, choose, is_served, served_model
 from flawscribe.errors import UserError, did_you_mean
 from flawscribe.images import Digests, ImageFailure
 from flawscribe.models import ModelRef, resolve_model
-from flawscribe.records import Failure, Row, Sample
-from flawscribe.runs import Run, key_of
+from flawscribe.records import Description, Failure, Row, Sample
+from flawscribe.runs import Run, key_of, record_of
 from flawscribe.stages import Counts, noted, run_stage
 
 FORMAT = 1
@@ -120,6 +120,8 @@ def _tokens(run: Run) -> dict[str, int]:
     """Tokens of the rows that count, as the engine counted them."""
     total = {"prompt_tokens": 0, "completion_tokens": 0}
     for row in run.current(STAGE):
-        for name in total:
-            total[name] += ((row.record or {}).get("usage") or {}).get(name, 0)
+        if row.ok:
+            usage = record_of(row, Description, STAGE).usage
+            total["prompt_tokens"] += usage.prompt_tokens
+            total["completion_tokens"] += usage.completion_tokens
     return total

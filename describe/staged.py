@@ -14,8 +14,9 @@ from jsonschema import Draft202012Validator
 
 from describe.probability import p_defective
 from describe.protocol import Ask, Asking, Got, Plan, added, asked, prompted
-from describe.wire import is_text, read_object
+from describe.wire import read_object
 from engines.base import Answer, Fault, Request
+from flawscribe.errors import is_text
 from flawscribe.records import Description, FailureKind, Finding, Sample
 from prompts.loader import quote
 

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from engines.base import Fault
-from flawscribe.errors import one_line
+from flawscribe.errors import is_text, one_line
 from flawscribe.records import FailureKind
 
 SCHEMA: dict[str, Any] = {
@@ -95,11 +95,6 @@ def read_object(
         where = f" at {error.json_path}" if error.path else ""
         return Fault(FailureKind.INVALID_ANSWER, _showing(f"{one_line(error.message, 120)}{where}", answer))
     return found, notes
-
-
-def is_text(text: str) -> bool:
-    """Whether any file can hold it: half a surrogate pair can be said in JSON and is no text."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def cut_off(answer: str, tokens: int) -> Fault:

@@ -6,6 +6,7 @@ from typing import Any
 from engines.base import Answer, Fault, Token
 from flawscribe.errors import one_line
 from flawscribe.records import FailureKind, Usage
+from flawscribe.secrets import blotted
 
 # What reading a JSON value of the wrong shape can raise: keys of a number, a list's name, deep nesting.
 MALFORMED = (AttributeError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError)
@@ -37,13 +38,15 @@ def _first_choice(completion: dict[str, Any]) -> Answer | Fault:
     refusal = message.get("refusal")
     if finish == "content_filter" or refusal:
         told = refusal if isinstance(refusal, str) else "stopped by the server's content filter"
-        return Fault(FailureKind.REFUSED, one_line(told))
+        return Fault(FailureKind.REFUSED, blotted(one_line(told)))
     if finish is not None and not isinstance(finish, str):
         return _malformed("its finish_reason is no text")
     text = _text(message.get("content"))
     if text is None:
         return _malformed("its content is no text")
-    return Answer(text, finish or "stop", _tokens(choice.get("logprobs")), _usage(completion.get("usage")))
+    return Answer(
+        blotted(text), finish or "stop", _tokens(choice.get("logprobs")), _usage(completion.get("usage"))
+    )
 
 
 def _text(content: Any) -> str | None:

@@ -20,6 +20,7 @@ from engines.openai_faults import Refusal, pause, refusal_of
 from engines.openai_http import LostError, Reply, Server, SlowError, TooLargeError, UnreachableError, is_local
 from engines.registry import Options
 from engines.window import Window
+from flawscribe import secrets
 from flawscribe.errors import SetupError, UserError, one_line
 from flawscribe.images import ImageFailure
 from flawscribe.models import ModelRef
@@ -47,6 +48,7 @@ class OpenAIEngine:
         self._model = model
         self._options = options
         self._key = _key(options)
+        secrets.keep(self._key)
         url = options.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI
         self._server = Server(url, self._key, options.timeout)
         self._url = _shown(url)
@@ -200,7 +202,9 @@ class OpenAIEngine:
         """Raise where no request can succeed: the key, the model's name, the account."""
         status = refusal.status
         if status in range(300, 400) and not self._answered:
-            target = one_line(_shown(refusal.headers.get("location", "another address")), 120)
+            target = secrets.blotted(
+                one_line(_shown(refusal.headers.get("location", "another address")), 120)
+            )
             raise SetupError(
                 f"{self._url} redirects to {target} ({status}), which is not followed: "
                 "give the right address as --base-url"
@@ -221,7 +225,7 @@ class OpenAIEngine:
             served = [str(model["id"]) for model in json.loads(reply.body)["data"]]
         except (UnreachableError, LostError, SlowError, TooLargeError, *MALFORMED):
             return f"{self._url} has no chat completions (404): --base-url usually ends in /v1"
-        names = ", ".join(served[:20]) or "nothing"
+        names = secrets.blotted(", ".join(served[:20])) or "nothing"
         return f"{self._url} does not serve {self._model!r}: it serves {one_line(names)}"
 
     def facts(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from engines.base import Fault
 from engines.openai_http import Reply
 from flawscribe.errors import one_line
 from flawscribe.records import FailureKind
+from flawscribe.secrets import blotted
 
 LONGEST_PAUSE = 60.0  # seconds, whatever a server asks for
 _BUSY = (408, 409, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)
@@ -76,12 +77,8 @@ def refusal_of(reply: Reply) -> Refusal:
             said, code = error.get("message") or error, error.get("code")
         else:
             said = error
-    return Refusal(
-        reply.status,
-        one_line(said) or "no reason given",
-        code if isinstance(code, str) else "",
-        reply.headers,
-    )
+    told = blotted(one_line(said)) or "no reason given"
+    return Refusal(reply.status, told, code if isinstance(code, str) else "", reply.headers)
 
 
 def pause(attempt: int, headers: Mapping[str, str] | None = None) -> float:

@@ -1,4 +1,4 @@
-"""One server over HTTP: bounded, unredirected requests whose key comes back in no answer.
+"""One server over HTTP: bounded, unredirected requests.
 
 aiohttp itself and not the openai package's client: that costs some ten times the processor time a request
 (`scripts/bench_describe.py`), which a fast server or a few thousand requests in flight make the limit.
@@ -14,7 +14,6 @@ import aiohttp
 from flawscribe.errors import one_line
 
 MOST_BYTES = 16_000_000  # of one answer
-SHORTEST_SECRET = 6  # characters
 CONNECT_TIMEOUT = 10.0
 
 
@@ -44,11 +43,7 @@ class Reply:
 
 
 class Server:
-    """Connections to the server at `base_url`, as many as are asked for; each answer within `seconds`.
-
-    A key of six or more characters is blotted out of every body; words such as "EMPTY", which servers
-    without keys are given, are not.
-    """
+    """Connections to the server at `base_url`, as many as are asked for; each answer within `seconds`."""
 
     def __init__(self, base_url: str, key: str | None, seconds: float) -> None:
         parts = urlsplit(base_url)
@@ -60,7 +55,6 @@ class Server:
         elif parts.username is not None:
             login = aiohttp.BasicAuth(unquote(parts.username), unquote(parts.password or ""))
             self._headers["Authorization"] = login.encode()
-        self._key = (key or "").encode()
         self._seconds = seconds
         self._session: aiohttp.ClientSession | None = None
 
@@ -93,10 +87,7 @@ class Server:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                found = await _body(response)
-                if len(self._key) >= SHORTEST_SECRET:
-                    found = found.replace(self._key, b"***")
-                return Reply(response.status, response.headers, found)
+                return Reply(response.status, response.headers, await _body(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as e:
             raise UnreachableError(one_line(e, 120)) from e
         except TimeoutError as e:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,8 @@ def _answer(line: str, where: str) -> tuple[str, Answer | Fault]:
 
 def digest(file: str) -> str:
     """16 hex digits of SHA-256 of the file, the recorded answers' revision."""
+    if os.path.exists(file) and not os.path.isfile(file):
+        raise UserError(f"{file} is no file of recorded answers")
     try:
         with open(file, "rb") as f:
             return hashlib.file_digest(f, "sha256").hexdigest()[:16]

@@ -1,14 +1,17 @@
 """The command line: each verb is named with its home and imported only when it is called."""
 
+import contextlib
 import importlib
 import signal
 import sys
 import traceback
 from types import FrameType
+from typing import Any, TextIO, cast
 
 import click
 
 from flawscribe.errors import INTERNAL, SETUP, USAGE, UserError, did_you_mean, one_line
+from flawscribe.secrets import blotted
 
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("report.run_command:run", "Describe, mark, judge and report: the whole job."),
@@ -112,13 +115,35 @@ def main() -> None:
             raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, terminate)
-    try:
-        code = cli.main(prog_name="flawscribe", standalone_mode=False, obj=wanted)
-    except (Exception, KeyboardInterrupt) as e:
-        if "debug" in wanted:
-            traceback.print_exc()
-        code = _ended(e, "terminated" in wanted)
+    with contextlib.redirect_stderr(cast(TextIO, _Patient(sys.stderr))):
+        try:
+            code = cli.main(prog_name="flawscribe", standalone_mode=False, obj=wanted)
+        except (Exception, KeyboardInterrupt) as e:
+            if "debug" in wanted:
+                traceback.print_exc()
+            code = _ended(e, "terminated" in wanted)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+class _Patient:
+    """stderr whose reader may go: what we do is worth more than what we say while we do it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """As the stream does, or not at all."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As the stream does, or not at all."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _ended(error: BaseException, terminated: bool) -> int:
@@ -164,7 +189,7 @@ def _extra(error: ModuleNotFoundError) -> str | None:
 
 
 def _told(message: str, code: int) -> int:
-    click.echo("flawscribe: " + " ".join(message.split()), err=True)
+    click.echo("flawscribe: " + blotted(one_line(message, 4000)), err=True)
     return code
 
 

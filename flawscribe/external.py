@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from flawscribe.errors import UserError, one_line
+from flawscribe.errors import UserError, is_text, one_line
 from flawscribe.records import Description, Failure, FailureKind, Row, Sample
 from flawscribe.runs import Run, key_of
 from flawscribe.stages import Counts, run_stage
@@ -19,6 +19,7 @@ from flawscribe.stages import Counts, run_stage
 STAGE = "describe"
 COLUMNS = ("id", "description", "defective", "p_defective", "status", "failure_message")
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
+_UNEVEN: Any = object()  # a CSV row's description where its cells do not fit the header
 
 
 def import_descriptions(
@@ -32,6 +33,8 @@ def import_descriptions(
     as repeated_id. `tell` gets a line on rows that fit no sample. UserError where the file cannot be read.
     """
     path = Path(file)
+    if not path.is_file():
+        raise UserError(f"cannot read {path}: {'not a regular file' if path.exists() else 'no such file'}")
     outcomes = _read(path)
 
     def key(sample: Sample) -> str:
@@ -100,7 +103,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             for row in reader:
                 # A comma too many (an unquoted text) or too few must not become another answer.
                 uneven = None in row or None in row.values()
-                yield {**row, "description": 0} if uneven else row
+                yield {**row, "description": _UNEVEN} if uneven else row
     elif kind in (".jsonl", ".ndjson"):
         with path.open(encoding="utf-8-sig") as f:
             for n, line in enumerate(f, 1):
@@ -134,7 +137,7 @@ def _outcome(row: dict[str, Any]) -> Description | Failure:
             FailureKind.MISSING_ANSWER, one_line(row.get("failure_message") or "failed elsewhere")
         )
     text, said, probability = row["description"], row.get("defective"), row.get("p_defective")
-    if text == 0:
+    if text is _UNEVEN:
         return _failure(FailureKind.INVALID_ANSWER, "the row has more or fewer cells than the header")
     if text is not None and not isinstance(text, str):
         return _failure(
@@ -153,9 +156,14 @@ def _outcome(row: dict[str, Any]) -> Description | Failure:
         return _failure(
             FailureKind.INVALID_ANSWER, f"defective is {str(said).lower()} {without} a description"
         )
+    if not is_text(text):
+        return _failure(
+            FailureKind.INVALID_ANSWER, "the description holds half a surrogate pair, which is no text"
+        )
     try:
+        if isinstance(probability, bool):
+            raise TypeError("a boolean is no probability")
         probability = None if probability in (None, "") else float(probability)
-        text.encode()
         return Description(defective=bool(text), p_defective=probability, text=text)
     except (ValidationError, ValueError, TypeError, OverflowError):
         told = one_line(repr(row.get("p_defective")), 60)

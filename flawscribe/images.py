@@ -10,10 +10,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from flawscribe.errors import one_line
 from flawscribe.records import Failure, FailureKind
 
 MAX_PIXELS = 64_000_000
@@ -31,6 +33,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# Generators write whole workflows into a picture's texts, and more of them than Pillow expects.
+PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 16_000_000, MAX_BYTES
 # Our own bound is lower than the one Pillow warns at, and a damaged EXIF block costs nothing.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
@@ -77,21 +81,8 @@ def is_url(path: str) -> bool:
 
 def read_bytes(path: str) -> bytes:
     """The file's bytes; ImageFailure where it is missing, not a regular file, unreadable, empty or over 100 MB."""
-    if is_url(path):
-        raise ImageFailure(
-            FailureKind.MISSING_IMAGE, f"{path[:200]}: addresses are not fetched; download it first"
-        )
     try:
-        # Opened without blocking: a pipe named like a picture must not hang the run.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as f:
-            info = os.fstat(f.fileno())
-            if not stat.S_ISREG(info.st_mode):
-                raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: not a regular file")
-            if info.st_size > MAX_BYTES:
-                size = f"{info.st_size / 1e6:.0f} MB"
-                raise ImageFailure(
-                    FailureKind.IMAGE_TOO_LARGE, f"{path}: {size}, over {MAX_BYTES // 10**6} MB"
-                )
+        with _regular(path) as f:
             data = f.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as e:
         raise ImageFailure(FailureKind.MISSING_IMAGE, f"{path}: no such file") from e
@@ -104,6 +95,23 @@ def read_bytes(path: str) -> bytes:
 
 
 @contextmanager
+def _regular(path: str) -> Iterator[BinaryIO]:
+    """The file opened, a regular one of at most 100 MB: a pipe named like a picture must not hang the run."""
+    if is_url(path):
+        raise ImageFailure(
+            FailureKind.MISSING_IMAGE, f"{path[:200]}: addresses are not fetched; download it first"
+        )
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as f:
+        info = os.fstat(f.fileno())
+        if not stat.S_ISREG(info.st_mode):
+            raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: not a regular file")
+        if info.st_size > MAX_BYTES:
+            size = f"{info.st_size / 1e6:.0f} MB"
+            raise ImageFailure(FailureKind.IMAGE_TOO_LARGE, f"{path}: {size}, over {MAX_BYTES // 10**6} MB")
+        yield f
+
+
+@contextmanager
 def _decoding(path: str) -> Iterator[None]:
     """Whatever Pillow raises on hostile bytes, at any step, as ImageFailure."""
     try:
@@ -113,7 +121,7 @@ def _decoding(path: str) -> Iterator[None]:
     except Image.DecompressionBombError as e:
         raise ImageFailure(FailureKind.IMAGE_TOO_LARGE, f"{path}: too many pixels") from e
     except Exception as e:  # its decoders raise whatever they like, AssertionError and TypeError included
-        why = " ".join(str(e).split())[:120] or type(e).__name__
+        why = one_line(e, 120) or type(e).__name__
         raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: cannot be decoded ({why})") from e
 
 
@@ -122,8 +130,13 @@ def _open(data: bytes, path: str) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=formats())
     except Image.DecompressionBombError as e:
         raise ImageFailure(FailureKind.IMAGE_TOO_LARGE, f"{path}: too many pixels") from e
-    except Exception as e:  # as in _decoding, but Pillow's words for it name a buffer, not the file
+    except UnidentifiedImageError as e:  # its words name a buffer, not the file
         raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: not a picture that can be opened") from e
+    except Exception as e:  # as in _decoding
+        why = one_line(e, 120) or type(e).__name__
+        raise ImageFailure(
+            FailureKind.BROKEN_IMAGE, f"{path}: not a picture that can be opened ({why})"
+        ) from e
     _bound(image, path)
     return image
 
@@ -138,10 +151,12 @@ def _bound(image: Image.Image, path: str) -> None:
 
 
 def _decoded(data: bytes, path: str) -> Image.Image:
-    """The picture with its pixels decoded, as they are in the file."""
+    """The picture with its pixels decoded, as they are in the file (premultiplied grey as grey with alpha)."""
     image = _open(data, path)
     with _decoding(path):
         image.load()
+        if image.mode == "La":  # Pillow converts it to nothing else
+            image = image.convert("LA")
     _bound(image, path)  # containers such as ICO learn their size only now
     return image
 
@@ -194,7 +209,7 @@ def load_image(path: str) -> Image.Image:
 def is_animated(path: str) -> bool:
     """Whether the picture has frames (or pages) behind the one that `load_image` takes; False if unreadable."""
     try:
-        with Image.open(path, formats=formats()) as image:
+        with _regular(path) as f, Image.open(f, formats=formats()) as image:
             return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     except Exception:  # as in _open
         return False

@@ -17,13 +17,13 @@ def open_run(source: str, out: str | None = None) -> Run:
     Raises UserError where `out` is missing (or given beside a run), the input cannot be read or is empty.
     """
     if (Path(source) / "run.json").is_file():
-        if out is not None and Path(out).resolve() != Path(source).resolve():
+        if out and Path(out).resolve() != Path(source).resolve():
             raise UserError(f"{source} is a run already: leave -o out")
         run = Run.open(source)
         if next(run.rows("samples"), None) is None:
             raise UserError(f"{source} holds no images: give a manifest or a folder with -o {source}")
         return run
-    if out is None:
+    if not out:
         raise UserError(f"{source} is not a run: say where its run is to be with -o RUN")
     if not (Path(out) / "run.json").is_file():
         _probe(source)

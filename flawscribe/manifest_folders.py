@@ -100,6 +100,8 @@ def _picture(folder: Path, path: Path) -> Checked:
 def _prompt(path: Path) -> str | None:
     if not path.is_file():
         return None
+    if path.is_symlink():  # it might lead anywhere, and its text would be shown and sent
+        raise BadRow(f"{path.name} is a symbolic link: not read as a prompt")
     try:
         with path.open("rb") as f:
             content = f.read(MAX_PROMPT + 1)

@@ -8,7 +8,9 @@ itself, after its EXIF orientation is applied, with x to the right and y down.
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from flawscribe.errors import one_line
 
 Category = Literal["body", "faces", "animals", "objects", "logical_defects"]
 Criterion = Literal["completeness", "precision"]
@@ -151,7 +153,7 @@ class Failure(Record):
 
     stage: str
     kind: FailureKind
-    message: str
+    message: Annotated[str, AfterValidator(lambda text: one_line(text, 1000))]
 
 
 class Row(Record):

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from flawscribe.errors import SetupError, UserError
 from flawscribe.provenance import provenance
 from flawscribe.records import Failure, Record, Row, Sample
+from flawscribe.secrets import blotted
 
 SCHEMA = 1
 R = TypeVar("R", bound=Record)
@@ -58,6 +59,14 @@ class Run:
     @classmethod
     def create(cls, path: str | Path) -> "Run":
         """Open `path` as a run, making it if needed; a non-empty folder that is no run is refused."""
+        if not str(path):
+            raise UserError("the run directory has no name: give one with -o RUN")
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"{str(path)!r} is no name that every file system and terminal can show"
+            ) from None
         run = cls(Path(path))
         try:
             if not run._json.exists():
@@ -77,9 +86,17 @@ class Run:
         run = cls(Path(path))
         if not run._json.is_file():
             raise UserError(f"{path} is not a run (it has no run.json)")
+        run._refuse_links()
         if (schema := run.info().get("schema")) != SCHEMA:
             raise UserError(f"{path} was written with schema {schema}; this flawscribe reads {SCHEMA}")
         return run
+
+    def _refuse_links(self) -> None:
+        """A run holds none; a forged one could have us write over any file of its reader's."""
+        for folder in (self.path, *(self.path / stage for stage in STAGES)):
+            for entry in os.scandir(folder) if folder.is_dir() else ():
+                if entry.is_symlink():
+                    raise UserError(f"{entry.path} is a symbolic link, which no run holds: remove it")
 
     @property
     def _json(self) -> Path:
@@ -92,8 +109,12 @@ class Run:
         except (OSError, ValueError, RecursionError) as e:
             raise UserError(f"cannot read {self._json}: {e}") from e
         stages = info.get("stages") if isinstance(info, dict) else None
-        if not isinstance(stages, dict) or not all(
-            isinstance(s, dict) and isinstance(s.get("settings", {}), dict) for s in stages.values()
+        if (
+            not isinstance(stages, dict)
+            or not all(
+                isinstance(s, dict) and isinstance(s.get("settings", {}), dict) for s in stages.values()
+            )
+            or not all(isinstance(info.get(name) or {}, dict) for name in ("commit", "versions"))
         ):
             raise UserError(f"{self._json} is not a run description")
         return info
@@ -271,7 +292,7 @@ class Run:
         if self._locked:
             yield
             return
-        with (self.path / "lock").open("w") as f:
+        with os.fdopen(os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)) as f:
             try:
                 fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -309,7 +330,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def _line(row: Row) -> str:
-    return row.model_dump_json(exclude_none=True, ensure_ascii=True) + "\n"
+    return blotted(row.model_dump_json(exclude_none=True, ensure_ascii=True)) + "\n"
 
 
 def _flat(row: Row) -> dict[str, Any]:

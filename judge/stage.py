@@ -12,8 +12,8 @@ import prompts as prompt_files
 from engines.base import Engine
 from engines.registry import build, served_model
 from flawscribe.errors import SetupError, UserError
-from flawscribe.records import Row, Sample
-from flawscribe.runs import Run, key_of
+from flawscribe.records import Row, Sample, Verdict
+from flawscribe.runs import Run, key_of, record_of
 from flawscribe.stages import Counts, noted, run_stage
 from judge import claims_judge
 from judge.model_judge import ModelJudge
@@ -132,9 +132,12 @@ def _tokens(run: Run) -> dict[str, int]:
     """Tokens of all answers on record, those of superseded rows too: they were paid for."""
     total = {"prompt_tokens": 0, "completion_tokens": 0}
     for row in run.rows(STAGE):
-        for criterion in CRITERIA:
-            details = (row.record or {}).get(criterion, {}).get("details", {})
-            for compared in details.get("references", ()):
-                for name in total:
-                    total[name] += compared.get("usage", {}).get(name, 0)
+        for criterion in CRITERIA if row.ok else ():
+            verdict = record_of(row, Verdict, STAGE, criterion)
+            try:
+                for compared in verdict.details.get("references", ()):
+                    for name in total:
+                        total[name] += int(compared.get("usage", {}).get(name, 0))
+            except (AttributeError, TypeError, ValueError) as e:
+                raise UserError(f"the {STAGE} row of {row.id!r} is damaged: give --redo {STAGE}") from e
     return total

@@ -23,10 +23,18 @@ Examples:
 @click.option(
     "--png", type=click.Path(file_okay=False, path_type=Path), help="Also write the masks as DIR/<id>.png."
 )
+@click.option("--force", is_flag=True, help="Let --png replace files that are there.")
 @click.option("--redo", is_flag=True, help="Throw this stage's rows away and begin anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def segment(
-    input: str, out: str | None, head: str, masks: str | None, png: Path | None, redo: bool, as_json: bool
+    input: str,
+    out: str | None,
+    head: str,
+    masks: str | None,
+    png: Path | None,
+    force: bool,
+    redo: bool,
+    as_json: bool,
 ) -> None:
     """Mark where each image of INPUT (a manifest, a folder or a run) is defective."""
     from flawscribe.inputs import open_run
@@ -35,7 +43,7 @@ def segment(
 
     run = open_run(input, out)
     counts = import_masks(run, masks, redo=redo) if masks else segment_run(run, head=head, redo=redo)
-    pictures = write_pngs(run, png) if png else 0
+    pictures = write_pngs(run, png, force) if png else 0
     failed = counts.failed + sum(not row.ok for row in run.rows("samples"))  # rows of no sample count as well
     figures = {"ok": counts.ok, "kept": counts.kept, "failed": failed, "run": str(run.path)}
     if as_json:

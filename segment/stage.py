@@ -1,6 +1,7 @@
 """The stage `segment`: a mask, P(defective) and quality for every sample of a run."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -93,26 +94,36 @@ def _answerer(folder: Path) -> tuple[Callable[[list[_Opened]], Iterator[Row]], s
     return answer, device
 
 
-def write_pngs(run: Run, folder: Path) -> int:
+def write_pngs(run: Run, folder: Path, force: bool = False) -> int:
     """Write every mask of the run as a picture (see `mask_path`; white = defective); returns their number.
 
-    An empty mask is written as a black picture. Raises UserError where two ids share a file's name.
+    An empty mask is written as a black picture. Raises UserError, before anything is written, where two ids share
+    a file's name or, without `force`, a file is there already: it may be anything, the picture itself too.
     """
-    rows, written = run.lookup("segment"), set[Path]()
+    rows, wanted = run.lookup("segment"), set[Path]()
     for sample in run.samples():
         row = rows(sample.id)
         if row is None or row.record is None:
             continue
-        answer, path = record_of(row, MaskPrediction, "segment"), mask_path(folder, sample.id)
-        if path in written:
+        path = mask_path(folder, sample.id)
+        if path in wanted:
             raise UserError(f"two ids would both be written to {path}: rename one")
-        written.add(path)
+        if os.path.lexists(path) and not force:
+            raise UserError(f"{path} is there already: give another folder, or --force")
+        if path.exists() and os.path.exists(sample.image) and path.samefile(sample.image):
+            raise UserError(f"{path} is the picture itself: give another folder")
+        wanted.add(path)
+    for sample in run.samples():
+        path, row = mask_path(folder, sample.id), rows(sample.id)
+        if path not in wanted or row is None:
+            continue
+        answer = record_of(row, MaskPrediction, "segment")
         path.parent.mkdir(parents=True, exist_ok=True)
         if answer.rle is None:
             Image.new("1", load_image(sample.image).size).save(path)
         else:
             Image.fromarray(decode(answer.rle)).save(path)
-    return len(written)
+    return len(wanted)
 
 
 def mask_path(folder: Path, sample_id: str) -> Path:
@@ -122,8 +133,16 @@ def mask_path(folder: Path, sample_id: str) -> Path:
     that is too long for a file's name as a digest of itself.
     """
     name = sample_id if sample_id.lower().endswith(".png") else f"{sample_id}.png"
-    if "\0" in name or name == ".png" or not (folder / name).resolve().is_relative_to(folder.resolve()):
+    if "\0" in name or name == ".png" or not _within(folder, name):
         name = quote(name, safe="")
     if any(len(part.encode()) > _LONGEST_NAME for part in name.split("/")):
         name = f"{hashlib.sha256(sample_id.encode()).hexdigest()}.png"
     return folder / name
+
+
+def _within(folder: Path, name: str) -> bool:
+    """Whether the name leads to a place in the folder; not where links lead out of it or round in a circle."""
+    try:
+        return (folder / name).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # the latter from circles of links, before Python 3.13
+        return False

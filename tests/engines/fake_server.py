@@ -23,6 +23,7 @@ class FakeServer(ThreadingHTTPServer):
     def __init__(self, respond: Callable[[dict[str, Any], int], tuple[Any, ...]], port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.respond = respond
+        self.models: Any = {"object": "list", "data": [{"id": "nano-7", "object": "model"}]}
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.lock = threading.Lock()
@@ -37,7 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: FakeServer
 
     def do_GET(self) -> None:
-        self._send(200, {"object": "list", "data": [{"id": "nano-7", "object": "model"}]})
+        self._send(200, self.server.models)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -76,9 +77,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(respond: Callable[[dict[str, Any], int], tuple[Any, ...]], port: int = 0) -> Iterator[FakeServer]:
+def serving(
+    respond: Callable[[dict[str, Any], int], tuple[Any, ...]], port: int = 0, models: Any = None
+) -> Iterator[FakeServer]:
     """Run the fake server in a thread while the block lasts, on a free port or the given one."""
     server = FakeServer(respond, port)
+    server.models = models or server.models
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -1,11 +1,14 @@
 """The command line: quick, and one line where something is wrong."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from flawscribe.cli import VERBS, main
 from flawscribe.errors import SetupError, UserError
@@ -114,6 +117,43 @@ def test_errors_are_one_line_with_their_exit_code(
     assert (ended, out) == (code, "")
     assert told in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_steering_characters_are_shown_and_not_obeyed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise UserError("no \x1b[31mred\u202e file\x07")
+
+    monkeypatch.setattr(models_command, "callback", lambda **_: fail())
+    assert run(capsys, "models")[2] == "flawscribe: no [U+001B][31mred[U+202E] file[U+0007]\n"
+
+
+def test_a_reader_of_messages_that_goes_does_not_end_the_work(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    (tmp_path / "d.jsonl").write_text(
+        '{"id": "a.png", "description": "An odd hand."}\n{"id": "b", "description": ""}'
+    )
+    script = f"{sys.executable} -m flawscribe.cli"
+    command = f"{script} describe a.png.d -o run --descriptions d.jsonl 2>&1 >/dev/null | true; exit ${{PIPESTATUS[0]}}"
+    (tmp_path / "a.png.d").mkdir()
+    (tmp_path / "a.png").rename(tmp_path / "a.png.d" / "a.png")
+    assert subprocess.run(["bash", "-c", command], cwd=tmp_path).returncode == 0
+    assert (tmp_path / "run" / "describe.parquet").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_moment_shows_no_traceback() -> None:
+    """Also while Python imports, which takes longest."""
+    script = Path(sys.executable).with_name("flawscribe")
+    for wait in (0.15, 0.3, 0.5, 0.8):
+        process = subprocess.Popen(
+            [script, "models"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
+        time.sleep(wait)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate()[1]
+        assert process.returncode in (-signal.SIGINT, 130, 0) and "Traceback" not in told, (wait, told)
 
 
 @pytest.mark.parametrize("args", [("models", "--debug"), ("--debug", "models")])

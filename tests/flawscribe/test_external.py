@@ -101,6 +101,17 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, conte
         import_descriptions(make_run(tmp_path, "a"), tmp_path / "none.jsonl")
 
 
+def test_what_is_told_of_a_row_is_what_is_wrong_with_it(tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text(
+        '{"id": "a", "description": "half \\ud800"}\n{"id": "b", "description": false}\n'
+        '{"id": "c", "description": "x", "p_defective": true}\n'
+    )
+    run = make_run(tmp_path, "abc")
+    import_descriptions(run, tmp_path / "d.jsonl")
+    told = {name: row.failure.message for name, row in run.latest("describe").items() if row.failure}
+    assert "surrogate" in told["a"] and "bool" in told["b"] and "p_defective is True" in told["c"]
+
+
 def test_a_row_that_an_export_calls_failed_is_no_answer(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a")
     file = tmp_path / "rows.jsonl"

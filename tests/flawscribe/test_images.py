@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image, PngImagePlugin, features
 
 from flawscribe.images import (
     MAX_BYTES,
@@ -19,6 +19,7 @@ from flawscribe.images import (
     ImageFailure,
     extensions,
     image_bytes,
+    is_animated,
     load_image,
     load_mask,
 )
@@ -249,6 +250,36 @@ def test_an_icon_that_lost_its_palette_is_a_failure_at_every_door(tmp_path: Path
         with pytest.raises(ImageFailure, match=r"a\.icns: cannot be decoded") as caught:
             opened(str(tmp_path / "a.icns"))
         assert caught.value.kind is FailureKind.BROKEN_IMAGE
+
+
+def test_premultiplied_grey_is_read(tmp_path: Path) -> None:
+    Image.new("LA", (6, 4), (40, 128)).save(tmp_path / "a.tif")
+    extra = struct.pack("<HHI", 338, 3, 1)  # the tag ExtraSamples: 2 is plain alpha, 1 premultiplied
+    content = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(content.replace(extra + b"\2", extra + b"\1"))
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.mode == "La"
+    assert load_image(str(tmp_path / "a.tif")).size == (6, 4)
+    assert load_mask(str(tmp_path / "a.tif"), (6, 4)).all()
+
+
+def test_long_texts_in_a_picture_are_no_matter(tmp_path: Path) -> None:
+    """Generators store whole workflows."""
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("workflow", "node " * 1_000_000, zip=True)
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.png", pnginfo=texts)
+    assert load_image(str(tmp_path / "a.png")).size == (6, 4)
+
+
+def test_whether_a_pipe_is_animated_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.gif")
+    assert not is_animated(str(tmp_path / "a.gif"))
+
+
+def test_names_that_steer_terminals_are_told_by_their_codes(tmp_path: Path) -> None:
+    with pytest.raises(ImageFailure) as raised:
+        load_image(str(tmp_path / "a\x1b[31m\n.png"))
+    assert raised.value.failure("describe").message.isprintable()
 
 
 def test_a_broken_second_frame_leaves_the_first(tmp_path: Path) -> None:

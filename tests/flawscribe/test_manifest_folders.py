@@ -64,6 +64,13 @@ def test_prompts_and_names_that_are_no_text_are_failures(tmp_path: Path) -> None
     assert [e.id for e in read_manifest(tmp_path) if isinstance(e, Sample)] == ["ok.png"]
 
 
+def test_a_prompt_beside_a_picture_is_no_link_to_somewhere_else(tmp_path: Path) -> None:
+    put(tmp_path / "secret", "precious")
+    put(tmp_path / "pictures" / "a.png", png())
+    (tmp_path / "pictures" / "a.txt").symlink_to(tmp_path / "secret")
+    assert "symbolic link" in failures(tmp_path / "pictures")["a.png"].message
+
+
 def test_a_folder_without_pictures_says_so(tmp_path: Path) -> None:
     put(tmp_path / "notes.txt")
     with pytest.raises(UserError, match="no pictures"):
