@@ -1,7 +1,7 @@
 # Everything runs in .venv; the first target that needs it sets it up.
 #   make demo     the main job on the bundled samples, ending with demo-run/report.html
 #   make test     the tests
-#   make test-fast  those that need no network, no vLLM and little time;  make fuzz  an hour of damaged input
+#   make test-fast  those that need no network, no vLLM and little time, two at once;  make fuzz  an hour of damaged input
 #   make audit    known weaknesses of the pinned versions, from PyPI's advisories
 #   make lint     ruff and the floors between the rooms;  make types  mypy;  make format  rewrites
 .PHONY: setup venv demo test test-fast fuzz audit lint types format clean
@@ -35,7 +35,7 @@ test: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
 test-fast: $(STAMP)
-	HF_HUB_OFFLINE=1 FUZZ_SECONDS=4 $(BIN)/python -m pytest -m "not slow and not vllm and not network"
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m "not slow and not vllm and not network"
 
 fuzz: $(STAMP)
 	FUZZ_SECONDS=3600 FUZZ_SEED=$$(date +%s) $(BIN)/python -m pytest --timeout 7200 tests/fuzz

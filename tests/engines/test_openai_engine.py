@@ -311,6 +311,7 @@ def test_a_server_that_comes_back_in_time_costs_no_row(capsys: pytest.CaptureFix
     assert capsys.readouterr().err.count("is gone; waiting up to 30 s") == 1
 
 
+@pytest.mark.slow
 def test_of_faults_that_pass_few_rows_notice() -> None:
     """A server of whose answers three in ten are 429, 500, a reset, late, cut off or garbage."""
     chance = random.Random(7)

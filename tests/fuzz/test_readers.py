@@ -33,6 +33,7 @@ from flawscribe.records import RLE, Failure, Sample
 from judge.wire import parse as parse_score
 from segment.rle import decode, encode
 
+pytestmark = pytest.mark.slow
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 TARGETS = 4

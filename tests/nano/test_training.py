@@ -94,6 +94,7 @@ def _first_and_last_loss(model: nn.Module, blocks: nn.Module, loss) -> tuple[flo
     return seen[0], seen[-1]
 
 
+@pytest.mark.slow
 def test_tower_learns_a_batch(batch: Batch) -> None:
     torch.manual_seed(0)
     model = TowerTrainer()
@@ -102,6 +103,7 @@ def test_tower_learns_a_batch(batch: Batch) -> None:
     assert last < 0.9 * first
 
 
+@pytest.mark.slow
 def test_vlm_learns_a_batch_and_pairs_rank_the_right_way(batch: Batch) -> None:
     torch.manual_seed(0)
     tokenizer = train_tokenizer(corpus(300))

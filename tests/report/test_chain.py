@@ -56,6 +56,7 @@ def test_run_judges_answers_made_elsewhere(folder: Path) -> None:
     assert "describe: 4 answered, 0 failed, 0 already there" in result.stderr
 
 
+@pytest.mark.slow
 def test_run_again_does_only_what_is_missing(folder: Path) -> None:
     first = verb(folder)
     shards = {path: path.read_bytes() for path in (folder / "run").glob("*/*.jsonl")}
