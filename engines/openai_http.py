@@ -4,6 +4,7 @@ aiohttp itself and not the openai package's client: that costs some ten times th
 (`scripts/bench_describe.py`), which a fast server or a few thousand requests in flight make the limit.
 """
 
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class Server:
             ) as response:
                 return Reply(response.status, response.headers, await _body(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as e:
-            raise UnreachableError(one_line(e, 120)) from e
+            raise UnreachableError(_why(e)) from e
         except TimeoutError as e:
             raise SlowError(f"no answer within {seconds:g} s") from e
         except (aiohttp.ClientError, OSError, ValueError, LookupError) as e:
@@ -99,6 +100,13 @@ class Server:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def _why(error: aiohttp.ClientError) -> str:
+    """What the system says of a connection that could not be made, without aiohttp's words around it."""
+    inner = getattr(error, "os_error", error)
+    number = getattr(inner, "errno", None)
+    return os.strerror(number) if number is not None and number > 0 else one_line(inner, 120)
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
