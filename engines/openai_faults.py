@@ -1,6 +1,7 @@
 """What a server's refusal of one request means for its row, and when to ask again."""
 
 import json
+import math
 import random
 import re
 import time
@@ -102,4 +103,4 @@ def _asked(headers: Mapping[str, str]) -> float | None:
             seconds = parsedate_to_datetime(text).timestamp() - time.time()
     except (ValueError, OverflowError):
         return None
-    return max(seconds, 0.0) if seconds == seconds else None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None

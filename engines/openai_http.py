@@ -94,7 +94,9 @@ class Server:
         except TimeoutError as e:
             raise SlowError(f"no answer within {seconds:g} s") from e
         except (aiohttp.ClientError, OSError, ValueError, LookupError) as e:
-            raise LostError(one_line(f"connection lost: {e or type(e).__name__}")) from e
+            # A ClientResponseError's own words hold the address, and that may hold a key.
+            why = e.message if isinstance(e, aiohttp.ClientResponseError) else e
+            raise LostError(one_line(f"connection lost: {why or type(e).__name__}")) from e
 
     async def close(self) -> None:
         """Close the connections."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import os
 import signal
 import sys
 import traceback
@@ -126,10 +127,10 @@ def main() -> None:
 
 
 class _Patient:
-    """stderr whose reader may go: what we do is worth more than what we say while we do it."""
+    """stderr whose reader may go, or never was: what we do is worth more than what we say while we do it."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (as long as we run)
 
     def write(self, text: str) -> int:
         """As the stream does, or not at all."""

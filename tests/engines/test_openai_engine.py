@@ -259,6 +259,15 @@ def test_a_key_that_the_server_repeats_is_blotted_out() -> None:
     assert isinstance(echo, Answer) and echo.text == "your key is ***"
 
 
+def test_a_key_in_the_address_is_not_told() -> None:
+    def no_http(body: dict[str, Any], n: int) -> tuple[Any, ...]:
+        return (200, completion()) if n == 0 else (200, iter([b"{"]), {"Content-Length": "-5"})
+
+    with serving(no_http) as server:
+        _, lost = ask(f"{server.url}?api-key=hidden7", 2, retries=0)
+    assert isinstance(lost, Fault) and lost.kind == FailureKind.CONNECTION and "hidden7" not in lost.message
+
+
 def test_a_wrong_model_name_lists_what_is_served() -> None:
     with (
         serving(lambda body, n: (404, error("no such model"))) as server,
@@ -353,6 +362,7 @@ def test_of_faults_that_pass_few_rows_notice() -> None:
         ({"Retry-After": "soon"}, 0.25, 0.5),
         ({"Retry-After": "-5"}, 0.25, 0.5),
         ({"retry-after-ms": "nan"}, 0.25, 0.5),
+        ({"Retry-After": "1" + "0" * 400}, 0.25, 0.5),
         ({}, 0.25, 0.5),
     ],
 )
