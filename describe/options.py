@@ -1,11 +1,31 @@
 """The options of the describing model, the same for every verb that asks it."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from engines.registry import WAIT
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _params(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    """NAME=VALUE pairs; a value that is JSON is what it says, any other is text."""
+    found: dict[str, Any] = {}
+    for pair in given:
+        name, sign, value = pair.partition("=")
+        if not sign or not name:
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE")
+        try:
+            found[name] = json.loads(value, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            found[name] = value
+    return found
+
 
 _OPTIONS = (
     click.option(
@@ -48,6 +68,14 @@ _OPTIONS = (
         show_default=True,
         type=click.FloatRange(min=0),
         help="Seconds to wait for a server that has gone.",
+    ),
+    click.option(
+        "--param",
+        "params",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_params,
+        help="Passed to the model as it is (top_p=0.9, reasoning_effort=low); may be repeated.",
     ),
     click.option("--replay", help="JSON lines of id and text for --engine replay."),
     click.option(

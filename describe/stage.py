@@ -1,6 +1,6 @@
 """The stage `describe` of a run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import prompts as prompt_files
 from describe.protocol import MAX_TOKENS, STAGE, Ask
 from describe.protocols import PROTOCOLS
 from describe.schedule import describe_samples
-from engines.registry import WAIT, build, choose, is_served, served_model
+from engines.registry import WAIT, build, check_params, choose, is_served, served_model
 from flawscribe.errors import UserError, did_you_mean
 from flawscribe.images import Digests, ImageFailure
 from flawscribe.models import ModelRef, resolve_model
@@ -37,6 +37,7 @@ def describe_run(
     window: int | None = None,
     timeout: float = 120.0,
     wait: float = WAIT,
+    params: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] | None = None,
     quiet: bool = False,
 ) -> Counts:
@@ -61,6 +62,7 @@ def describe_run(
         "protocol": protocol,
         "prompt": f"{prompt.name} v{prompt.version} {prompt.digest}",
         **sampling,
+        **({"params": check_params(params)} if params else {}),
     }
     digests = Digests(run.path)
 
@@ -76,7 +78,14 @@ def describe_run(
         if first is None:
             return
         asker, reason = build(
-            engine, ref, base_url=base_url, window=window, timeout=timeout, replay=replay, wait=wait
+            engine,
+            ref,
+            base_url=base_url,
+            window=window,
+            timeout=timeout,
+            replay=replay,
+            wait=wait,
+            params=params,
         )
         try:
             if tell:

@@ -4,13 +4,19 @@ import base64
 import json
 import re
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from engines.base import TOP, Request
 from flawscribe.images import image_bytes
 
+# OpenAI's reasoning models, by name: they refuse what other models take.
+_REASONING = re.compile(r"(o\d|gpt-5)(?!\d)")
+_NOT_FOR_REASONING = ("max_tokens", "logprobs", "temperature")
+
+_Mend = tuple[str, str, dict[str, Any]]
 # What a server may refuse in a request (as its message puts it), and how to ask without it.
-_MENDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+_MENDS: tuple[_Mend, ...] = (
     ("max_tokens", r"max_completion_tokens", {"limit": "max_completion_tokens"}),
     ("response_format", r"response_format|json_schema|structured|guided|grammar", {"schema": False}),
     ("top_logprobs", r"top_logprobs|logprob", {"top": 5}),
@@ -24,8 +30,8 @@ _MENDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 class Form:
     """How one server is asked: everything at first, then without what it refuses."""
 
-    def __init__(self, model: str) -> None:
-        self._model = model
+    def __init__(self, model: str, params: Mapping[str, Any]) -> None:
+        self._model, self._params = model, params
         self._picture = secrets.token_hex(16)  # stands for the picture; no text can hold it by intent
         self._want: dict[str, Any] = {
             "limit": "max_tokens",
@@ -37,16 +43,23 @@ class Form:
         }
         self._left = list(_MENDS)
         self.dropped: list[str] = []
+        if _REASONING.match(model.rpartition("/")[2]):
+            for mend in _MENDS:
+                if mend[0] in _NOT_FOR_REASONING:
+                    self._leave_out(mend)
 
     def mend(self, said: str) -> bool:
         """Leave out what a server's refusal names; False where it names nothing that is left to leave out."""
         mend = next((m for m in self._left if re.search(m[1], said, re.IGNORECASE)), None)
         if mend is None:
             return False
+        self._leave_out(mend)
+        return True
+
+    def _leave_out(self, mend: _Mend) -> None:
         self._left.remove(mend)
         self._want.update(mend[2])
         self.dropped.append(mend[0])
-        return True
 
     def body(self, request: Request) -> bytes:
         """The call as JSON: the system text first, for prefix caches; then image, then text. Raises ImageFailure."""
@@ -79,5 +92,6 @@ class Form:
         if request.schema is not None and want["schema"]:
             schema = {"name": "answer", "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        body |= self._params
         # Base64 needs no escapes, and looking for them in it would be most of the work.
         return json.dumps(body).encode().replace(self._picture.encode(), url, 1 if url else 0)

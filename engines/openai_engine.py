@@ -54,7 +54,7 @@ class OpenAIEngine:
         self._url = _shown(url)
         local = is_local(urlsplit(url).hostname or "")
         self._window = Window(options.window or (LOCAL_WINDOW if local else REMOTE_WINDOW), adapts=not local)
-        self._form = Form(model)
+        self._form = Form(model, options.params)
         self._reached = self._answered = False
         self._gone: float | None = None
         self._lost = 0

@@ -1,8 +1,10 @@
 """Choosing an engine by name, or by what is installed and reachable."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module, metadata
 from importlib.util import find_spec
+from typing import Any
 
 from engines.base import Engine
 from flawscribe.errors import SetupError, UserError, did_you_mean
@@ -14,6 +16,22 @@ ENGINES = {
     "openai": "engines.openai_engine:build",
     "replay": "engines.replay:build",
 }
+_OWN = {
+    "model": "it is --model",
+    "messages": "they are the protocol's",
+    "stream": "answers are taken whole",
+    "n": "a request has one answer",
+    "temperature": "it is --temperature",
+    "seed": "it is --seed",
+    "max_tokens": "it is --max-tokens",
+    "max_completion_tokens": "it is --max-tokens",
+    "max_new_tokens": "it is --max-tokens",
+    "response_format": "answers are JSON",
+    "structured_outputs": "answers are JSON",
+    "logits_processor": "answers are JSON",
+    "logprobs": "P(defective) needs them",
+    "top_logprobs": "P(defective) needs them",
+}
 WAIT = 300.0  # seconds
 LONGEST_TIMEOUT = 86_400  # seconds; sockets take no infinity
 
@@ -23,7 +41,8 @@ class Options:
     """How to reach and feed a model. `window` None leaves the number of requests in flight to the engine.
 
     `timeout` (seconds) and `retries` are the openai engine's, for one request, and `wait` its seconds of
-    patience with a server that has gone; `replay` is the file of recorded answers.
+    patience with a server that has gone; `replay` is the file of recorded answers. `params` go to the model
+    as they are: fields of a request to a server, of vLLM's SamplingParams, of transformers' GenerationConfig.
     """
 
     base_url: str | None = None
@@ -33,6 +52,7 @@ class Options:
     retries: int = 4
     replay: str | None = None
     wait: float = WAIT
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build(
@@ -46,10 +66,13 @@ def build(
     retries: int = 4,
     replay: str | None = None,
     wait: float = WAIT,
+    params: Mapping[str, Any] | None = None,
 ) -> tuple[Engine, str]:
     """The engine `name` ("auto" chooses) with `model` loaded, and one line telling why this engine."""
     chosen, reason = choose(name, base_url)
-    options = Options(base_url, api_key_env, window, timeout, retries, replay, wait)
+    options = Options(
+        base_url, api_key_env, window, timeout, retries, replay, wait, check_params(params or {})
+    )
     if window is not None and window < 1:
         raise UserError("the window of requests in flight must be at least 1")
     if not 0 < timeout <= LONGEST_TIMEOUT:  # NaN too is refused
@@ -59,6 +82,14 @@ def build(
     module, attribute = ENGINES[chosen].split(":")
     engine: Engine = getattr(import_module(module), attribute)(model, options)
     return engine, reason
+
+
+def check_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters; UserError for one that is flawscribe's own to set."""
+    for name in params:
+        if (option := _OWN.get(name)) is not None:
+            raise UserError(f"--param {name} is not to be given: {option}")
+    return dict(params)
 
 
 def choose(name: str, base_url: str | None = None) -> tuple[str, str]:

@@ -47,6 +47,8 @@ def build(model: ModelRef, options: Options) -> ReplayEngine:
     """The engine over the file `options.replay`; the model's name plays no part."""
     if options.replay is None:
         raise UserError("--engine replay needs --replay FILE (JSON lines of id and text)")
+    if options.params:
+        raise UserError("--param is for models: recorded answers take none")
     answers = read_answers(Path(options.replay))
     missing = Fault(FailureKind.MISSING_ANSWER, "no recorded answer for this id")
     return ReplayEngine(lambda request: answers.get(request.id, missing), Path(options.replay).name)

@@ -3,7 +3,7 @@
 import functools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
     AutoProcessor,
+    GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
 )
@@ -21,7 +22,7 @@ from xgrammar.contrib.hf import LogitsProcessor as GrammarMask
 from engines.base import TOP, Answer, Fault, Request, Token, chunks
 from engines.grammar import grammar
 from engines.registry import Options
-from flawscribe.errors import SetupError, one_line
+from flawscribe.errors import SetupError, UserError, one_line
 from flawscribe.images import ImageFailure, load_image
 from flawscribe.models import ModelRef
 from flawscribe.records import FailureKind, Usage
@@ -38,7 +39,17 @@ class TransformersEngine:
 
     name = "transformers"
 
-    def __init__(self, path: str, revision: str | None, batch: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        revision: str | None,
+        batch: int | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._params = dict(params or {})
+        for name in self._params:
+            if not hasattr(GenerationConfig(), name):
+                raise UserError(f"--param {name}: transformers' GenerationConfig has no such field")
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
         self._batch = batch or (BATCH_CUDA if self._device == "cuda" else BATCH_CPU)
@@ -151,7 +162,7 @@ class TransformersEngine:
                 max_new_tokens=first.max_tokens,
                 pad_token_id=self._tokenizer.pad_token_id,
                 logits_processor=processors,
-                **sampling,
+                **{**sampling, **self._params},
             )
         new = out[:, encoded["input_ids"].shape[1] :].tolist()
         return [self._answer(ids, recorder, row, lengths[row]) for row, ids in enumerate(new)]
@@ -249,7 +260,7 @@ class _quiet:
 def build(model: ModelRef, options: Options) -> TransformersEngine:
     """The engine with `model` loaded."""
     revision = model.revision if model.kind == "hub" else None
-    return TransformersEngine(model.path, revision, options.window)
+    return TransformersEngine(model.path, revision, options.window, options.params)
 
 
 def _told(error: Exception) -> str:

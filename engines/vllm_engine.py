@@ -3,7 +3,7 @@
 import gc
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 # Read by vLLM when it is imported. HF_HUB_OFFLINE is left to the user: a hub model may need a download.
@@ -24,7 +24,7 @@ from vllm.sampling_params import StructuredOutputsParams  # noqa: E402
 from engines.base import TOP, Answer, Fault, Request, Token, chunks  # noqa: E402
 from engines.grammar import grammar  # noqa: E402
 from engines.registry import Options  # noqa: E402
-from flawscribe.errors import SetupError, one_line  # noqa: E402
+from flawscribe.errors import SetupError, UserError, one_line  # noqa: E402
 from flawscribe.images import ImageFailure, load_image  # noqa: E402
 from flawscribe.models import ModelRef  # noqa: E402
 from flawscribe.records import FailureKind, Usage  # noqa: E402
@@ -43,7 +43,18 @@ class VLLMEngine:
 
     name = "vllm"
 
-    def __init__(self, path: str, revision: str | None, window: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        revision: str | None,
+        window: int | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._params = dict(params or {})
+        try:
+            SamplingParams(**self._params)
+        except (TypeError, ValueError) as e:
+            raise UserError(f"--param: vLLM's SamplingParams do not take that: {one_line(e)}") from e
         self._window = window or 2 * SEQUENCES
         self._system_role = True
         self._cpu = current_platform.is_cpu()
@@ -112,6 +123,7 @@ class VLLMEngine:
             seed=request.seed if request.temperature > 0 else None,
             logprobs=TOP,
             structured_outputs=structured,
+            **self._params,
         )
 
     def facts(self) -> dict[str, Any]:
@@ -135,7 +147,9 @@ class VLLMEngine:
 
 def build(model: ModelRef, options: Options) -> VLLMEngine:
     """The engine with `model` loaded."""
-    return VLLMEngine(model.path, model.revision if model.kind == "hub" else None, options.window)
+    return VLLMEngine(
+        model.path, model.revision if model.kind == "hub" else None, options.window, options.params
+    )
 
 
 def _context(path: str, revision: str | None) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from fake_server import completion, serving
 from PIL import Image
 from recorded import FALSE, TRUE, recording
 
@@ -44,6 +45,17 @@ def test_descriptions_made_elsewhere(pictures: Path, tmp_path: Path) -> None:
     result = call(pictures, "-o", tmp_path / "run", "--descriptions", tmp_path / "d.csv", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["defective"] == 1
+
+
+def test_parameters_reach_the_server_and_the_rows_key(pictures: Path, tmp_path: Path) -> None:
+    with serving(lambda body, n: (200, completion(FALSE))) as server:
+        command = [pictures, "-o", tmp_path / "run", "--model", "m", "--base-url", server.url]
+        given = ["--param", "top_p=0.5", "--param", 'stop=["X"]', "--param", "user=me"]
+        assert call(*command, *given).exit_code == 0
+        assert {"top_p": 0.5, "stop": ["X"], "user": "me"}.items() <= server.bodies[0].items()
+        other = call(*command, "--param", "top_p=0.6")
+        assert "params was" in str(other.exception)
+    assert "is not NAME=VALUE" in call(pictures, "-o", tmp_path / "run", "--param", "top_p").output
 
 
 def test_an_unknown_engine_is_named_with_its_like(pictures: Path, tmp_path: Path) -> None:

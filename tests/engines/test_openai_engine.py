@@ -405,6 +405,38 @@ def test_what_a_server_does_not_accept_is_left_out_and_noted() -> None:
     assert KEY not in repr(facts)
 
 
+def test_parameters_are_passed_on() -> None:
+    params = {"top_p": 0.9, "chat_template_kwargs": {"enable_thinking": False}}
+    with serving(lambda body, n: (200, completion())) as server:
+        ask(server.url, params=params)
+    assert params.items() <= server.bodies[0].items()
+
+
+@pytest.mark.parametrize("name", ["temperature", "max_tokens", "messages", "response_format", "top_logprobs"])
+def test_what_has_an_option_of_its_own_is_no_parameter(name: str) -> None:
+    with pytest.raises(UserError, match=f"--param {name} is not to be given"):
+        build("openai", served_model("m"), base_url="http://localhost/v1", params={name: 1})
+
+
+@pytest.mark.parametrize(
+    ("model", "reasons"),
+    [
+        ("o3-mini", True),
+        ("gpt-5.1", True),
+        ("openai/o4", True),
+        ("gpt-4o", False),
+        ("gpt-50", False),
+        ("olmo", False),
+    ],
+)
+def test_reasoning_models_are_known_by_name(model: str, reasons: bool) -> None:
+    with serving(lambda body, n: (200, completion())) as server:
+        ask(server.url, model=model)
+    (body,) = server.bodies
+    assert ("max_completion_tokens" in body) == reasons
+    assert ("temperature" in body) == ("logprobs" in body) == ("max_tokens" in body) == (not reasons)
+
+
 def test_the_window_bounds_what_is_in_flight_and_what_is_pulled() -> None:
     pulled = 0
 

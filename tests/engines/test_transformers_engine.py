@@ -14,7 +14,7 @@ from describe.probability import p_defective
 from describe.wire import SCHEMA
 from engines import Answer, Fault, Request
 from engines.transformers_engine import TransformersEngine
-from flawscribe.errors import SetupError
+from flawscribe.errors import SetupError, UserError
 from flawscribe.records import FailureKind
 
 BATCH = 4
@@ -55,6 +55,21 @@ def test_answers_do_not_depend_on_the_batch(engine: TransformersEngine, pictures
             assert math.isclose(s.top[0][1], t.top[0][1], abs_tol=1e-4)
             assert sum(math.exp(p) for _, p in s.top) <= 1.0001
             assert s.text == s.top[0][0] and len(s.top) == 20
+
+
+def test_parameters_are_those_of_generation(
+    tmp_path_factory: pytest.TempPathFactory, pictures: list[str]
+) -> None:
+    folder = str(tiny_checkpoint(tmp_path_factory.mktemp("tiny")))
+    request = Request(id="a", user="Look", image=pictures[0], max_tokens=9)
+    ((_, said),) = TransformersEngine(folder, None).stream(iter([request]))
+    assert isinstance(said, Answer)
+    ((_, other),) = TransformersEngine(folder, None, params={"repetition_penalty": 50.0}).stream(
+        iter([request])
+    )
+    assert isinstance(other, Answer) and other.tokens != said.tokens
+    with pytest.raises(UserError, match="--param top_q"):
+        TransformersEngine(folder, None, params={"top_q": 1})
 
 
 def test_the_picture_and_the_instructions_reach_the_model(
