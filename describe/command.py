@@ -23,6 +23,8 @@ Examples:
   flawscribe describe manifest.jsonl -o run/ --model gpt-4o --engine openai
   flawscribe describe manifest.jsonl -o run/ --model nano --base-url http://localhost:8000/v1
   flawscribe describe manifest.jsonl -o run/ --descriptions answers.jsonl
+  flawscribe describe manifest.jsonl -o run/ --model gpt-4o --emit-batch requests.jsonl
+  flawscribe describe run/ --model gpt-4o --from-batch output.jsonl
 
 \b
 The key of an OpenAI-compatible server is read from $OPENAI_API_KEY.
@@ -34,12 +36,18 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up, 4 a mistake of
 @click.argument("input")
 @click.option("-o", "--out", help="The run directory to make or go on with.")
 @describing
+@click.option("--emit-batch", metavar="FILE", help="Ask nothing; write the requests as an OpenAI batch file.")
+@click.option(
+    "--from-batch", metavar="FILE", multiple=True, help="Take a batch's output as answers; may be repeated."
+)
 @click.option("--redo", is_flag=True, help="Forget this stage's rows and start again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def describe(
     input: str,
     out: str | None,
     descriptions: str | None,
+    emit_batch: str | None,
+    from_batch: tuple[str, ...],
     redo: bool,
     as_json: bool,
     **options: Any,
@@ -55,10 +63,13 @@ def describe(
         click.echo(line, err=True)
 
     run = open_run(input, out)
+    if emit_batch is not None:
+        _emit(run, emit_batch, options, as_json)
+        return
     if descriptions is not None:
         counts = import_descriptions(run, descriptions, redo=redo, tell=tell)
     else:
-        counts = describe_run(run, redo=redo, tell=tell, **options)
+        counts = describe_run(run, redo=redo, tell=tell, from_batch=from_batch, **options)
     ok = defective = images = 0
     failures = Counter[str]()
     for row in chain(_described(run), (row for row in run.rows("samples") if row.failure)):
@@ -81,6 +92,18 @@ def describe(
     else:
         _print(figures)
     sys.exit(1 if failures else 0)
+
+
+def _emit(run: "Run", file: str, options: dict[str, Any], as_json: bool) -> None:
+    from describe.stage import emit_batch
+
+    about_asking = ("engine", "window", "timeout", "wait", "replay", "base_url")
+    files, n = emit_batch(run, file, **{k: v for k, v in options.items() if k not in about_asking})
+    if as_json:
+        click.echo(json.dumps({"run": str(run.path), "requests": n, "files": [str(path) for path in files]}))
+    else:
+        told = ", ".join(f"{path} ({path.stat().st_size / 1e6:.1f} MB)" for path in files) or "nothing to ask"
+        click.echo(f"{run.path}: {n} requests: {told}")
 
 
 def _described(run: "Run") -> "Iterator[Row]":

@@ -12,3 +12,6 @@ PROTOCOLS: dict[str, tuple[str, Callable[[Sample, Ask], Plan]]] = {
     "staged": ("describe_staged", staged),
 }
 """A protocol's name → the prompt file that it uses, and its plan."""
+
+ONE_CALL = ("single", "conservative")
+"""The protocols whose samples are each one request, and so can go as a batch."""

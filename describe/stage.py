@@ -1,14 +1,18 @@
 """The stage `describe` of a run."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import prompts as prompt_files
-from describe.protocol import MAX_TOKENS, STAGE, Ask
-from describe.protocols import PROTOCOLS
+from describe.batch import BatchEngine, emit
+from describe.protocol import MAX_TOKENS, STAGE, Ask, Plan
+from describe.protocols import ONE_CALL, PROTOCOLS
 from describe.schedule import describe_samples
+from engines.base import Engine
+from engines.openai_body import Form
 from engines.registry import WAIT, build, check_params, choose, is_served, served_model
 from flawscribe.errors import UserError, did_you_mean
 from flawscribe.images import Digests, ImageFailure
@@ -21,31 +25,38 @@ FORMAT = 1
 """Raised when the wire format or the way answers are read changes: old rows are then asked for again."""
 
 
-def describe_run(
-    run: Run,
+@dataclass(frozen=True)
+class Describing:
+    """How a run is described: what decides the content of its rows (`settings`), the model, and each sample's plan."""
+
+    ref: ModelRef
+    ask: Ask
+    plan: Callable[[Sample], Plan]
+    settings: dict[str, Any]
+
+    def key(self, sample: Sample, digests: Digests) -> str | Failure:
+        """The key of a sample's row, or why the sample cannot be asked about."""
+        try:
+            image = digests.digest(sample.image)
+        except ImageFailure as e:
+            return e.failure(STAGE)
+        return key_of(stage=STAGE, format=FORMAT, image=image, text=sample.prompt, **self.settings)
+
+
+def describing(
     *,
     model: str = "nano",
     engine: str = "auto",
     protocol: str = "single",
     prompts: str | Path | None = None,
     base_url: str | None = None,
-    redo: bool = False,
     max_tokens: int = MAX_TOKENS,
     temperature: float = 0.0,
     seed: int = 0,
     replay: str | None = None,
-    window: int | None = None,
-    timeout: float = 120.0,
-    wait: float = WAIT,
     params: Mapping[str, Any] | None = None,
-    tell: Callable[[str], None] | None = None,
-    quiet: bool = False,
-) -> Counts:
-    """Describe the run's samples that have no good row yet. The engine starts only if there are any.
-
-    `tell` gets one line on which engine is used and why, and what leaves the machine; `quiet` draws no progress bar.
-    Raises UserError for arguments that do not fit, SetupError where the model cannot be asked at all.
-    """
+) -> Describing:
+    """Check and collect what decides the answers; UserError for arguments that do not fit."""
     if protocol not in PROTOCOLS:
         raise UserError(f"there is no protocol {protocol!r}.{did_you_mean(protocol, PROTOCOLS)}")
     if not 0 <= temperature <= 2:  # NaN too is refused
@@ -55,31 +66,54 @@ def describe_run(
     ask = Ask(prompt, max_tokens, temperature, seed)
     chosen, _ = choose(engine, base_url) if engine != "auto" else (engine, "")
     ref = _model(model, chosen, base_url, replay)
-    sampling = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed if temperature > 0 else 0}
-    asked: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "model": ref.name,
         "revision": ref.revision,
         "protocol": protocol,
         "prompt": f"{prompt.name} v{prompt.version} {prompt.digest}",
-        **sampling,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "seed": seed if temperature > 0 else 0,
         **({"params": check_params(params)} if params else {}),
     }
-    digests = Digests(run.path)
+    return Describing(ref, ask, lambda sample: plan(sample, ask), settings)
 
-    def key(sample: Sample) -> str | Failure:
-        try:
-            image = digests.digest(sample.image)
-        except ImageFailure as e:
-            return e.failure(STAGE)
-        return key_of(stage=STAGE, format=FORMAT, image=image, text=sample.prompt, **asked)
 
-    def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
-        first = next(pairs, None)
-        if first is None:
-            return
-        asker, reason = build(
+def describe_run(
+    run: Run,
+    *,
+    engine: str = "auto",
+    base_url: str | None = None,
+    redo: bool = False,
+    replay: str | None = None,
+    window: int | None = None,
+    timeout: float = 120.0,
+    wait: float = WAIT,
+    params: Mapping[str, Any] | None = None,
+    from_batch: Sequence[str | Path] = (),
+    tell: Callable[[str], None] | None = None,
+    quiet: bool = False,
+    **asked: Any,
+) -> Counts:
+    """Describe the run's samples that have no good row yet. The engine starts only if there are any.
+
+    `asked` is for `describing`: model, protocol, prompts, max_tokens, temperature, seed. With `from_batch` the
+    answers are those of batch files (see `describe.batch`), and no server is asked. `tell` gets one line on which
+    engine is used and why, and what leaves the machine; `quiet` draws no progress bar.
+    Raises UserError for arguments that do not fit, SetupError where the model cannot be asked at all.
+    """
+    if from_batch:
+        engine = "openai"
+    how = describing(engine=engine, base_url=base_url, replay=replay, params=params, **asked)
+    digests, keys = Digests(run.path), dict[str, str]()
+
+    def start() -> tuple[Engine, str]:
+        if from_batch:
+            batch = BatchEngine([Path(file) for file in from_batch], keys.__getitem__)
+            return batch, f"batch: answers from {', '.join(Path(file).name for file in from_batch)}"
+        return build(
             engine,
-            ref,
+            how.ref,
             base_url=base_url,
             window=window,
             timeout=timeout,
@@ -87,19 +121,57 @@ def describe_run(
             wait=wait,
             params=params,
         )
+
+    def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
+        first = next(pairs, None)
+        if first is None:
+            return
+        asker, reason = start()
         try:
             if tell:
                 tell(_announcement(reason, asker.facts()))
-            rows = describe_samples(chain([first], pairs), asker, lambda sample: plan(sample, ask))
+            rows = describe_samples(_kept(chain([first], pairs), keys), asker, how.plan)
             # By the end it is known what the server did not accept.
             yield from noted(rows, lambda: run.note(STAGE, reason=reason, engine=asker.facts()))
         finally:
             asker.close()
 
     with run.lock():
-        counts = run_stage(run, STAGE, asked, key, process, redo=redo, quiet=quiet)
+        counts = run_stage(
+            run, STAGE, how.settings, lambda s: how.key(s, digests), process, redo=redo, quiet=quiet
+        )
         run.note(STAGE, tokens=_tokens(run))
     return counts
+
+
+def _kept(pairs: Iterator[tuple[Sample, str]], keys: dict[str, str]) -> Iterator[tuple[Sample, str]]:
+    """The pairs, with the key of each kept by its sample's id."""
+    for sample, key in pairs:
+        keys[sample.id] = key
+        yield sample, key
+
+
+def emit_batch(run: Run, file: str | Path, **asked: Any) -> tuple[list[Path], int]:
+    """Write requests for the run's samples that have no good row yet as batch files: the files, and their requests.
+
+    `asked` as for `describing`. Samples that ask the same share a request. UserError for a protocol of several calls.
+    """
+    how = describing(**{**asked, "engine": "openai"})
+    if asked.get("protocol", "single") not in ONE_CALL:
+        raise UserError(f"a batch takes protocols of one call: {', '.join(ONE_CALL)}")
+    digests = Digests(run.path)
+
+    def pairs() -> Iterator[tuple[Sample, str]]:
+        good, seen = run.lookup(STAGE), set[str]()
+        for sample in run.samples():
+            key, row = how.key(sample, digests), good(sample.id)
+            if isinstance(key, str) and key not in seen and not (row and row.ok and row.key == key):
+                seen.add(key)
+                yield sample, key
+
+    with run.lock():
+        form = Form(how.ref.served_name, check_params(asked.get("params") or {}))
+        return emit(pairs(), how.ask, form, Path(file))
 
 
 def _model(name: str, engine: str, base_url: str | None, replay: str | None) -> ModelRef:
