@@ -54,6 +54,13 @@ _OPTIONS = (
     click.option(
         "--seed", default=0, show_default=True, type=click.IntRange(0), help="Matters above temperature 0."
     ),
+    click.option(
+        "--samples",
+        default=1,
+        show_default=True,
+        type=click.IntRange(1, 100),
+        help="Ask each image so many times (above temperature 0) and take what most say.",
+    ),
     click.option("--window", type=click.IntRange(1), help="Requests in flight (default: the engine's own)."),
     click.option(
         "--timeout",

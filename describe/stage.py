@@ -10,6 +10,7 @@ import prompts as prompt_files
 from describe.batch import BatchEngine, emit
 from describe.protocol import MAX_TOKENS, STAGE, Ask, Plan
 from describe.protocols import ONE_CALL, PROTOCOLS
+from describe.sampled import sampled
 from describe.schedule import describe_samples
 from engines.base import Engine
 from engines.openai_body import Form
@@ -55,12 +56,19 @@ def describing(
     seed: int = 0,
     replay: str | None = None,
     params: Mapping[str, Any] | None = None,
+    samples: int = 1,
 ) -> Describing:
     """Check and collect what decides the answers; UserError for arguments that do not fit."""
     if protocol not in PROTOCOLS:
         raise UserError(f"there is no protocol {protocol!r}.{did_you_mean(protocol, PROTOCOLS)}")
     if not 0 <= temperature <= 2:  # NaN too is refused
         raise UserError(f"--temperature must be from 0 to 2, not {temperature}")
+    if samples < 1 or (samples > 1 and temperature == 0):
+        raise UserError(
+            f"--samples {samples} needs a temperature above 0, such as --temperature 0.7: greedy answers are the same"
+            if samples > 1
+            else f"--samples must be at least 1, not {samples}"
+        )
     file, plan = PROTOCOLS[protocol]
     prompt = prompt_files.load(file, prompts)
     ask = Ask(prompt, max_tokens, temperature, seed)
@@ -75,7 +83,10 @@ def describing(
         "temperature": temperature,
         "seed": seed if temperature > 0 else 0,
         **({"params": check_params(params)} if params else {}),
+        **({"samples": samples} if samples > 1 else {}),
     }
+    if samples > 1:
+        return Describing(ref, ask, lambda sample: sampled(plan, sample, ask, samples), settings)
     return Describing(ref, ask, lambda sample: plan(sample, ask), settings)
 
 
@@ -97,7 +108,7 @@ def describe_run(
 ) -> Counts:
     """Describe the run's samples that have no good row yet. The engine starts only if there are any.
 
-    `asked` is for `describing`: model, protocol, prompts, max_tokens, temperature, seed. With `from_batch` the
+    `asked` is for `describing`: model, protocol, prompts, max_tokens, temperature, seed, samples. With `from_batch` the
     answers are those of batch files (see `describe.batch`), and no server is asked. `tell` gets one line on which
     engine is used and why, and what leaves the machine; `quiet` draws no progress bar.
     Raises UserError for arguments that do not fit, SetupError where the model cannot be asked at all.
@@ -157,8 +168,8 @@ def emit_batch(run: Run, file: str | Path, **asked: Any) -> tuple[list[Path], in
     `asked` as for `describing`. Samples that ask the same share a request. UserError for a protocol of several calls.
     """
     how = describing(**{**asked, "engine": "openai"})
-    if asked.get("protocol", "single") not in ONE_CALL:
-        raise UserError(f"a batch takes protocols of one call: {', '.join(ONE_CALL)}")
+    if asked.get("protocol", "single") not in ONE_CALL or asked.get("samples", 1) > 1:
+        raise UserError(f"a batch takes protocols of one call: {', '.join(ONE_CALL)}, without --samples")
     digests = Digests(run.path)
 
     def pairs() -> Iterator[tuple[Sample, str]]:
