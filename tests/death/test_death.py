@@ -59,10 +59,19 @@ def command(manifest: Path, run: Path) -> list[str]:
     return ["run", str(manifest), "-o", str(run), "--engine", "transformers"]
 
 
+def heed_ctrl_c() -> None:
+    """The tests themselves may run in a shell's background, where Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(arguments: list[str], dying: tuple[str, int] | None = None) -> "subprocess.Popen[str]":
     program = [str(DYING), dying[0], str(dying[1])] if dying else ["-m", "flawscribe.cli"]
     return subprocess.Popen(
-        [sys.executable, *program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, *program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=heed_ctrl_c,
     )
 
 

@@ -21,6 +21,11 @@ def slow(body: dict[str, Any], n: int) -> tuple[Any, ...]:
     return 200, completion(FALSE)
 
 
+def heed_ctrl_c() -> None:
+    """The tests themselves may run in a shell's background, where Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def describing(run: Run, server: FakeServer) -> "subprocess.Popen[str]":
     """A run in whose middle four requests are in flight."""
     command = ["describe", str(run.path), "--model", "m", "--base-url", server.url, "--window", "4"]
@@ -29,6 +34,7 @@ def describing(run: Run, server: FakeServer) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=heed_ctrl_c,
     )
     while len(server.bodies) < 12:
         assert process.poll() is None
