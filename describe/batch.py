@@ -13,8 +13,7 @@ from describe.protocol import Ask, request_for
 from engines.base import Answer, Fault, Request
 from engines.openai_answers import MALFORMED, answer_of
 from engines.openai_body import Form
-from engines.openai_faults import refusal_of
-from engines.openai_http import Reply
+from engines.openai_faults import Reply, refusal_of
 from flawscribe.errors import UserError, one_line
 from flawscribe.images import ImageFailure
 from flawscribe.records import FailureKind, Sample

@@ -68,6 +68,7 @@ def describe_samples(
             go_on(open, [a for a in open.answers if a is not None])
         while rows:
             yield rows.popleft()
+    yield from rows  # of plans that had nothing to ask
 
 
 def row_of(sample: Sample, key: str, outcome: Description | Fault) -> Row:

@@ -43,6 +43,7 @@ VERIFY = _object(
 )
 REPORT = _object(Description={"type": "string", "minLength": 1, "maxLength": 4000})
 _SCHEMAS = {"inspect": INSPECT, "verify": VERIFY, "report": REPORT}
+_VALIDATORS = {step: Draft202012Validator(schema) for step, schema in _SCHEMAS.items()}
 _NO_TEXT = "it holds half a surrogate pair, which is no text"
 
 
@@ -64,14 +65,14 @@ def staged(sample: Sample, ask: Ask) -> Plan:
     P(defective) is the product of both booleans' probabilities: that something was found, and that something
     of it remains.
     """
-    got = yield from _asked(inspecting(sample.id, sample.image, ask), INSPECT, _check_findings)
+    got = yield from _asked(inspecting(sample.id, sample.image, ask), "inspect", _check_findings)
     if isinstance(got, Fault):
         return got
     first = got.found
     findings, p, usage, steps = first.found["Findings"], first.p, got.usage, _noted("inspect", got)
     if findings and prompted(sample):
         request = _request(sample, ask, "verify", prompt=sample.prompt or "", findings=_told(findings))
-        got = yield from _asked(request, VERIFY, partial(_check_intended, n=len(findings)))
+        got = yield from _asked(request, "verify", partial(_check_intended, n=len(findings)))
         if isinstance(got, Fault):
             return got
         intended = {entry["Finding"] for entry in got.found.found["Intended"]}
@@ -80,7 +81,9 @@ def staged(sample: Sample, ask: Ask) -> Plan:
         usage, steps = added(usage, got.usage), steps | _noted("verify", got)
     if not findings:
         return Description(defective=False, p_defective=p, steps=steps, usage=usage)
-    got = yield from _asked(_request(sample, ask, "report", findings=_told(findings)), REPORT, _check_report)
+    got = yield from _asked(
+        _request(sample, ask, "report", findings=_told(findings)), "report", _check_report
+    )
     if isinstance(got, Fault):
         return got
     return Description(
@@ -114,14 +117,11 @@ def _request(sample: Sample, ask: Ask, step: str, **values: str) -> Request:
     )
 
 
-def _asked(
-    request: Request, schema: dict[str, Any], check: Callable[[Found], str]
-) -> Asking[Got[_Step] | Fault]:
-    """Ask for an object that is valid under the schema and that `check` has nothing to say against."""
-    validator = Draft202012Validator(schema)
+def _asked(request: Request, step: str, check: Callable[[Found], str]) -> Asking[Got[_Step] | Fault]:
+    """Ask for an object that is valid under the step's schema and that `check` has nothing to say against."""
 
     def read(answer: Answer) -> _Step | Fault:
-        read = read_object(answer.text, validator)
+        read = read_object(answer.text, _VALIDATORS[step])
         if isinstance(read, Fault):
             return read
         if why := check(read[0]) or ("" if is_text(json.dumps(read[0], ensure_ascii=False)) else _NO_TEXT):

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from engines.base import Answer, Fault, Request
 from engines.openai_answers import MALFORMED, answer_of
 from engines.openai_body import Form
-from engines.openai_faults import Refusal, pause, refusal_of
-from engines.openai_http import LostError, Reply, Server, SlowError, TooLargeError, UnreachableError, is_local
+from engines.openai_faults import Refusal, Reply, pause, refusal_of
+from engines.openai_http import LostError, Server, SlowError, TooLargeError, UnreachableError, is_local
 from engines.registry import Options
 from engines.window import Window
 from flawscribe import secrets

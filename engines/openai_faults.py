@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from engines.base import Fault
-from engines.openai_http import Reply
 from flawscribe.errors import one_line
 from flawscribe.records import FailureKind
 from flawscribe.secrets import blotted
@@ -26,6 +25,15 @@ _OVERFLOW = re.compile(
 _FILTERED = re.compile(
     r"content.?filter|content.?policy|content management policy|safety|moderation|flagged", re.IGNORECASE
 )
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A server's answer: its status, its headers (names in any case) and its whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,16 @@
 """One server over HTTP: bounded, unredirected requests.
 
-aiohttp itself and not the openai package's client: that costs some ten times the processor time a request
-(`scripts/bench_describe.py`), which a fast server or a few thousand requests in flight make the limit.
+aiohttp itself and not the openai package's client, whose processor time a request would be the limit with a fast
+server or a few thousand requests in flight.
 """
 
 import os
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
 
+from engines.openai_faults import Reply
 from flawscribe.errors import one_line
 
 MOST_BYTES = 16_000_000  # of one answer
@@ -32,15 +31,6 @@ class SlowError(Exception):
 
 class TooLargeError(Exception):
     """The answer is larger than any that could be meant."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A server's answer: its status, its headers (names in any case) and its whole body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Server:

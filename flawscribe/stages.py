@@ -48,11 +48,11 @@ def run_stage(
         good = {} if redo else _good(run.rows(stage))
         counts = Counts()
         total = sum(1 for _ in source())
-        pulled = 0
+        pulled, answered = 0, False
 
         def in_flight() -> int:
             """Rows under way; none before the first answer, when a model may still be loading."""
-            return pulled - counts.ok - counts.failed if counts.ok or counts.failed else 0
+            return pulled - counts.ok - counts.failed if answered else 0
 
         with (
             run.writer(stage) as write,
@@ -96,6 +96,7 @@ def run_stage(
             for row in process(todo()):
                 make_way()
                 put(row)
+                answered = True
             make_way()
             if stop():
                 raise KeyboardInterrupt

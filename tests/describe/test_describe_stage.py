@@ -1,5 +1,7 @@
 """The describe stage on a run directory, with answers computed or recorded in place of a model."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +60,11 @@ def test_again_does_only_what_is_missing(tmp_path: Path, monkeypatch: pytest.Mon
     asked.clear()
     describe_run(run, engine="replay", replay=file, redo=True)
     assert sorted(asked) == ["a", "b", "c"]
+
+
+def test_describing_in_this_process_needs_no_http_library() -> None:
+    code = "import sys, describe.stage; sys.exit('aiohttp' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_other_settings_are_named(tmp_path: Path) -> None:

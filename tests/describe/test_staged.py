@@ -9,7 +9,7 @@ import pytest
 from fake_server import completion, serving
 from recorded import FALSE, TRUE, make_run
 
-from describe.protocol import Ask, single
+from describe.protocol import Ask, Plan, single
 from describe.schedule import describe_samples
 from describe.stage import describe_run
 from describe.staged import staged
@@ -149,6 +149,16 @@ def test_the_prompt_is_not_on_the_wire_while_the_image_is_inspected(tmp_path: Pa
         inspecting = "nothing else" in body["messages"][0]["content"]
         reporting = "which has been verified" in body["messages"][0]["content"]
         assert ("secret" in json.dumps(body)) == (not inspecting and not reporting)
+
+
+def test_a_plan_that_asks_nothing_has_its_row() -> None:
+    def nothing(sample: Sample) -> Plan:
+        yield from ()
+        return Fault(FailureKind.MISSING_IMAGE, "gone")
+
+    pairs = iter([(Sample(id=name, image="x.png"), name) for name in "ab"])
+    rows = describe_samples(pairs, ReplayEngine(lambda request: Answer(FALSE)), nothing)
+    assert [(row.id, row.ok) for row in rows] == [("a", False), ("b", False)]
 
 
 def test_plans_of_different_lengths_share_an_engine() -> None:
