@@ -116,6 +116,11 @@ def test_the_wheel_works_in_an_empty_environment(built: dict[str, Path], tmp_pat
     assert len(ids) == 6 * len(ARMS)
     rows = [{"id": name, "description": "It floats." if i % 2 else None} for i, name in enumerate(ids)]
     (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = '{"Defective": false, "Description": []}'
+    recorded = "".join(json.dumps({"id": name, "text": said}) + "\n" for name in ids)
+    (tmp_path / "recorded.jsonl").write_text(recorded)
+    replayed = ["--engine", "replay", "--replay", "recorded.jsonl"]
+    assert flawscribe("describe", "scenes/manifest.jsonl", "-o", "described", *replayed).returncode == 0
     given = ["--descriptions", "answers.jsonl", "--masks", "scenes/masks"]
     done = flawscribe("run", "scenes/manifest.jsonl", "-o", "run", *given)
     assert done.returncode in (0, 1) and "gIoU" in done.stdout, done.stderr
