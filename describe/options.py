@@ -42,7 +42,7 @@ _OPTIONS = (
         "--protocol",
         default="single",
         show_default=True,
-        help="single, conservative (fewer false alarms), or staged (three calls).",
+        help="single, conservative (fewer false alarms), staged (three calls), or zoom (parts of the picture too).",
     ),
     click.option("--prompts", help="A folder of prompt files that replace ours."),
     click.option(

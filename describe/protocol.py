@@ -4,7 +4,7 @@ A plan is a generator. It yields lists of requests that may be asked side by sid
 the same order, and returns the sample's outcome; `describe.schedule` drives many of them through an engine.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -68,7 +68,12 @@ def prompted(sample: Sample) -> bool:
 
 def single(sample: Sample, ask: Ask) -> Plan:
     """One call that inspects, verifies and describes, as the reference does."""
-    got = yield from asked(request_for(sample, ask), _description)
+    return (yield from described(request_for(sample, ask)))
+
+
+def described(request: Request) -> Plan:
+    """The outcome of one request for the whole protocol."""
+    got = yield from asked(request, _description)
     if isinstance(got, Fault):
         return got
     steps = {**got.found.steps, "repair": got.repair} if got.repair else got.found.steps
@@ -119,6 +124,27 @@ def asked(request: Request, read: Callable[[Answer], T | Fault]) -> Asking[Got[T
         return outcome
     told = f"answered again with seed {seed} at temperature {warm:g}, after: {outcome.message}"
     return Got(again, added(first.usage, second.usage), told)
+
+
+def together(asking: Sequence[Asking[T]]) -> Asking[list[T]]:
+    """Several of them side by side: what all ask at a time goes as one list. Their results, in order."""
+    results: dict[int, T] = {}
+    waiting: dict[int, list[Request]] = {}
+
+    def go_on(i: int, answers: list[Answer | Fault] | None) -> None:
+        try:
+            waiting[i] = next(asking[i]) if answers is None else asking[i].send(answers)
+        except StopIteration as end:
+            results[i] = end.value
+
+    for i in range(len(asking)):
+        go_on(i, None)
+    while waiting:
+        asked_now, waiting = waiting, {}
+        answers = iter((yield [request for requests in asked_now.values() for request in requests]))
+        for i, requests in asked_now.items():
+            go_on(i, [next(answers) for _ in requests])
+    return [results[i] for i in range(len(asking))]
 
 
 def _read(answer: Answer | Fault, read: Callable[[Answer], T | Fault]) -> T | Fault:

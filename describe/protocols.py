@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from describe.protocol import Ask, Plan, single
 from describe.staged import staged
+from describe.zoom import zoom
 from flawscribe.records import Sample
 
 PROTOCOLS: dict[str, tuple[str, Callable[[Sample, Ask], Plan]]] = {
     "single": ("describe", single),
     "conservative": ("describe_conservative", single),
     "staged": ("describe_staged", staged),
+    "zoom": ("describe_zoom", zoom),
 }
 """A protocol's name → the prompt file that it uses, and its plan."""
 

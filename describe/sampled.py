@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from describe.protocol import Ask, Plan, added
-from engines.base import Fault, Request
+from describe.protocol import Ask, Plan, added, together
+from engines.base import Fault
 from flawscribe.records import Description, Sample
 
 _WORD = re.compile(r"\w+")
@@ -20,18 +20,7 @@ def sampled(plan: Callable[[Sample, Ask], Plan], sample: Sample, ask: Ask, k: in
     Answers that failed do not vote; where all failed, the outcome is the first one's fault.
     """
     plans = [plan(sample, replace(ask, seed=ask.seed + i)) for i in range(k)]
-    outcomes: dict[int, Description | Fault] = {}
-    asking: dict[int, list[Request]] = {i: next(p) for i, p in enumerate(plans)}
-    while asking:
-        answers = iter((yield [request for requests in asking.values() for request in requests]))
-        still: dict[int, list[Request]] = {}
-        for i, requests in asking.items():
-            try:
-                still[i] = plans[i].send([next(answers) for _ in requests])
-            except StopIteration as end:
-                outcomes[i] = end.value
-        asking = still
-    return agreed([outcomes[i] for i in range(k)])
+    return agreed((yield from together(plans)))
 
 
 def agreed(outcomes: list[Description | Fault]) -> Description | Fault:

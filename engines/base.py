@@ -15,6 +15,8 @@ TOP = 20
 class Request:
     """One question: instructions in `system`, then the picture at path `image` (if any), then `user`.
 
+    `box` is the part of the upright picture to show, (x0, y0, x1, y1) in pixels; None shows the whole.
+
     `schema` is a JSON schema that an engine may use to constrain decoding; it is a hint, and answers
     must be validated all the same. `temperature` 0 is greedy; `seed` matters only above it.
     """
@@ -23,6 +25,7 @@ class Request:
     user: str
     system: str | None = None
     image: str | None = None
+    box: tuple[int, int, int, int] | None = None
     schema: dict[str, Any] | None = field(default=None, hash=False)
     max_tokens: int = 512
     temperature: float = 0.0

@@ -66,7 +66,7 @@ class Form:
         content: list[dict[str, Any]] = [{"type": "text", "text": request.user}]
         url = b""
         if request.image is not None:
-            data, mime = image_bytes(request.image)
+            data, mime = image_bytes(request.image, request.box)
             url = b"data:%s;base64,%s" % (mime.encode(), base64.b64encode(data))
             content.insert(0, {"type": "image_url", "image_url": {"url": self._picture}})
         want = self._want

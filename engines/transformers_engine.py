@@ -91,7 +91,7 @@ class TransformersEngine:
             inputs: dict[int, tuple[str, Any]] = {}
             for i, request in enumerate(chunk):
                 try:
-                    image = load_image(request.image) if request.image is not None else None
+                    image = load_image(request.image, request.box) if request.image is not None else None
                     inputs[i] = (self._chat(request), image)
                 except ImageFailure as e:
                     failure = e.failure("engine")

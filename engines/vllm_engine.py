@@ -161,7 +161,7 @@ def _messages(request: Request, system_role: bool = True) -> list[Any]:
     """System text, then the image, then the user's text; all in the user's turn without a system role."""
     content: list[dict[str, Any]] = [{"type": "text", "text": request.user}]
     if request.image is not None:
-        content.insert(0, {"type": "image_pil", "image_pil": load_image(request.image)})
+        content.insert(0, {"type": "image_pil", "image_pil": load_image(request.image, request.box)})
     messages: list[Any] = [{"role": "user", "content": content}]
     if request.system and system_role:
         messages.insert(0, {"role": "system", "content": request.system})

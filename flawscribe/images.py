@@ -18,6 +18,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from flawscribe.errors import one_line
 from flawscribe.records import Failure, FailureKind
 
+Box = tuple[int, int, int, int]
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 100_000_000
 _VERBATIM = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
@@ -195,15 +196,18 @@ def _finite(image: Image.Image) -> np.ndarray:
     return np.nan_to_num(np.asarray(image), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def load_image(path: str) -> Image.Image:
+def load_image(path: str, box: Box | None = None) -> Image.Image:
     """The picture as 8-bit RGB: EXIF orientation applied, alpha on white, the first frame of an animation.
+
+    With `box`, (x0, y0, x1, y1) in pixels, only that part of it.
 
     Raises ImageFailure for anything else than a regular file of at most 100 MB that Pillow decodes to at
     most 64 million pixels.
     """
     image = _decoded(read_bytes(path), path)
     with _decoding(path):
-        return _rgb(_upright(image))
+        image = _rgb(_upright(image))
+        return image if box is None else image.crop(box)
 
 
 def is_animated(path: str) -> bool:
@@ -215,13 +219,17 @@ def is_animated(path: str) -> bool:
         return False
 
 
-def image_bytes(path: str) -> tuple[bytes, str]:
-    """What a server is sent: (bytes, MIME type).
+def image_bytes(path: str, box: Box | None = None) -> tuple[bytes, str]:
+    """What a server is sent: (bytes, MIME type) of the picture, or of the part of it in `box`.
 
     The file's own bytes where it is a PNG, JPEG or WebP that `load_image` would not change (opaque 8-bit
     RGB or grey, upright, one frame); otherwise that function's result as PNG, so that every engine sees
     the same pixels.
     """
+    if box is not None:
+        buffer = io.BytesIO()
+        load_image(path, box).save(buffer, "PNG")
+        return buffer.getvalue(), "image/png"
     data = read_bytes(path)
     image = _decoded(data, path)
     with _decoding(path):
