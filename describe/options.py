@@ -42,7 +42,14 @@ _OPTIONS = (
         "--protocol",
         default="single",
         show_default=True,
-        help="single, conservative (fewer false alarms), staged (three calls), or zoom (parts of the picture too).",
+        help="single, conservative (fewer false alarms), staged (three calls), zoom (parts of the picture too), "
+        "or grounded (a box a defect).",
+    ),
+    click.option(
+        "--boxes",
+        default="auto",
+        show_default=True,
+        help="What boxes count: 0-1000, 0-999, 0-1, pixels, resized, or auto: what the model was trained on.",
     ),
     click.option("--prompts", help="A folder of prompt files that replace ours."),
     click.option(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from describe.boxes import ASKED_FOR, Convention
 from describe.probability import p_defective
 from describe.wire import SCHEMA, cut_off, parse
 from engines.base import Answer, Fault, Request
@@ -34,16 +35,20 @@ _REPAIRABLE = {
 
 @dataclass(frozen=True)
 class Ask:
-    """How a run's questions are put: the protocol's texts, and the sampling of every call."""
+    """How a run's questions are put: the protocol's texts, the sampling of every call, what a box's numbers count."""
 
     prompt: Prompt
     max_tokens: int = MAX_TOKENS
     temperature: float = 0.0
     seed: int = 0
+    boxes: Convention = ASKED_FOR
 
 
-def request_for(sample: Sample, ask: Ask) -> Request:
-    """The whole protocol in one question: all instructions in the system text, the sample's own prompt last."""
+def request_for(sample: Sample, ask: Ask, **values: str) -> Request:
+    """The whole protocol in one question: all instructions in the system text, the sample's own prompt last.
+
+    `values` are for the system text's placeholders: none that a sample decides, so that all share the text.
+    """
     prompt = ask.prompt
     if not prompted(sample):
         user = prompt.render("user_without_prompt")
@@ -51,7 +56,7 @@ def request_for(sample: Sample, ask: Ask) -> Request:
         user = prompt.render("user", prompt=sample.prompt or "")
     return Request(
         id=sample.id,
-        system=prompt.render("system"),
+        system=prompt.render("system", **values),
         user=user,
         image=sample.image,
         schema=SCHEMA,
@@ -66,25 +71,6 @@ def prompted(sample: Sample) -> bool:
     return sample.prompt is not None and bool(sample.prompt.strip())
 
 
-def single(sample: Sample, ask: Ask) -> Plan:
-    """One call that inspects, verifies and describes, as the reference does."""
-    return (yield from described(request_for(sample, ask)))
-
-
-def described(request: Request) -> Plan:
-    """The outcome of one request for the whole protocol."""
-    got = yield from asked(request, _description)
-    if isinstance(got, Fault):
-        return got
-    steps = {**got.found.steps, "repair": got.repair} if got.repair else got.found.steps
-    return got.found.model_copy(update={"usage": got.usage, "steps": steps})
-
-
-def interpret(answer: Answer | Fault) -> Description | Fault:
-    """What an answer to the whole protocol says."""
-    return _read(answer, _description)
-
-
 def _description(answer: Answer) -> Description | Fault:
     parsed = parse(answer.text)
     if isinstance(parsed, Fault):
@@ -96,6 +82,25 @@ def _description(answer: Answer) -> Description | Fault:
         steps=parsed.notes,
         usage=answer.usage,
     )
+
+
+def single(sample: Sample, ask: Ask) -> Plan:
+    """One call that inspects, verifies and describes, as the reference does."""
+    return (yield from described(request_for(sample, ask)))
+
+
+def described(request: Request, read: Callable[[Answer], Description | Fault] = _description) -> Plan:
+    """The outcome of one request for the whole protocol, as `read` takes its answer."""
+    got = yield from asked(request, read)
+    if isinstance(got, Fault):
+        return got
+    steps = {**got.found.steps, "repair": got.repair} if got.repair else got.found.steps
+    return got.found.model_copy(update={"usage": got.usage, "steps": steps})
+
+
+def interpret(answer: Answer | Fault) -> Description | Fault:
+    """What an answer to the whole protocol says."""
+    return _read(answer, _description)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from describe.grounded import grounded
 from describe.protocol import Ask, Plan, single
 from describe.staged import staged
 from describe.zoom import zoom
@@ -12,6 +13,7 @@ PROTOCOLS: dict[str, tuple[str, Callable[[Sample, Ask], Plan]]] = {
     "conservative": ("describe_conservative", single),
     "staged": ("describe_staged", staged),
     "zoom": ("describe_zoom", zoom),
+    "grounded": ("describe_grounded", grounded),
 }
 """A protocol's name → the prompt file that it uses, and its plan."""
 

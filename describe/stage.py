@@ -8,6 +8,7 @@ from typing import Any
 
 import prompts as prompt_files
 from describe.batch import BatchEngine, emit
+from describe.boxes import ASKED_FOR, convention
 from describe.protocol import MAX_TOKENS, STAGE, Ask, Plan
 from describe.protocols import ONE_CALL, PROTOCOLS
 from describe.sampled import sampled
@@ -57,6 +58,7 @@ def describing(
     replay: str | None = None,
     params: Mapping[str, Any] | None = None,
     samples: int = 1,
+    boxes: str = "auto",
 ) -> Describing:
     """Check and collect what decides the answers; UserError for arguments that do not fit."""
     if protocol not in PROTOCOLS:
@@ -69,11 +71,14 @@ def describing(
             if samples > 1
             else f"--samples must be at least 1, not {samples}"
         )
+    if boxes != "auto" and protocol != "grounded":
+        raise UserError(f"--boxes is for --protocol grounded: {protocol} asks for none")
     file, plan = PROTOCOLS[protocol]
     prompt = prompt_files.load(file, prompts)
-    ask = Ask(prompt, max_tokens, temperature, seed)
     chosen, _ = choose(engine, base_url) if engine != "auto" else (engine, "")
     ref = _model(model, chosen, base_url, replay)
+    counted = convention(boxes, ref) if protocol == "grounded" else ASKED_FOR
+    ask = Ask(prompt, max_tokens, temperature, seed, counted)
     settings: dict[str, Any] = {
         "model": ref.name,
         "revision": ref.revision,
@@ -84,6 +89,7 @@ def describing(
         "seed": seed if temperature > 0 else 0,
         **({"params": check_params(params)} if params else {}),
         **({"samples": samples} if samples > 1 else {}),
+        **({"boxes": counted.told()} if protocol == "grounded" else {}),
     }
     if samples > 1:
         return Describing(ref, ask, lambda sample: sampled(plan, sample, ask, samples), settings)
@@ -108,9 +114,9 @@ def describe_run(
 ) -> Counts:
     """Describe the run's samples that have no good row yet. The engine starts only if there are any.
 
-    `asked` is for `describing`: model, protocol, prompts, max_tokens, temperature, seed, samples. With `from_batch` the
-    answers are those of batch files (see `describe.batch`), and no server is asked. `tell` gets one line on which
-    engine is used and why, and what leaves the machine; `quiet` draws no progress bar.
+    `asked` is for `describing`: model, protocol, prompts, max_tokens, temperature, seed, samples, boxes. With
+    `from_batch` the answers are those of batch files (see `describe.batch`), and no server is asked. `tell` gets one
+    line on which engine is used and why, and what leaves the machine; `quiet` draws no progress bar.
     Raises UserError for arguments that do not fit, SetupError where the model cannot be asked at all.
     """
     if from_batch:

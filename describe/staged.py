@@ -14,37 +14,23 @@ from jsonschema import Draft202012Validator
 
 from describe.probability import p_defective
 from describe.protocol import Ask, Asking, Got, Plan, added, asked, prompted
-from describe.wire import read_object
+from describe.wire import MOST_FINDINGS, NO_TEXT, SEVERITY, TEXT, agreement, object_schema, read_object
 from engines.base import Answer, Fault, Request
 from flawscribe.errors import is_text
 from flawscribe.records import Description, FailureKind, Finding, Sample
 from prompts.loader import quote
 
-MOST_FINDINGS = 12
-_TEXT = {"type": "string", "minLength": 1, "maxLength": 600}
-
-
-def _object(**properties: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-_FINDING = _object(What=_TEXT, Where=_TEXT, Severity={"enum": ["slight", "moderate", "severe"]})
-INSPECT = _object(
+_FINDING = object_schema(What=TEXT, Where=TEXT, Severity=SEVERITY)
+INSPECT = object_schema(
     Defective={"type": "boolean"}, Findings={"type": "array", "items": _FINDING, "maxItems": MOST_FINDINGS}
 )
-_INTENDED = _object(Finding={"type": "integer", "minimum": 1, "maximum": MOST_FINDINGS}, Why=_TEXT)
-VERIFY = _object(
+_INTENDED = object_schema(Finding={"type": "integer", "minimum": 1, "maximum": MOST_FINDINGS}, Why=TEXT)
+VERIFY = object_schema(
     Intended={"type": "array", "items": _INTENDED, "maxItems": MOST_FINDINGS}, Defective={"type": "boolean"}
 )
-REPORT = _object(Description={"type": "string", "minLength": 1, "maxLength": 4000})
+REPORT = object_schema(Description={"type": "string", "minLength": 1, "maxLength": 4000})
 _SCHEMAS = {"inspect": INSPECT, "verify": VERIFY, "report": REPORT}
 _VALIDATORS = {step: Draft202012Validator(schema) for step, schema in _SCHEMAS.items()}
-_NO_TEXT = "it holds half a surrogate pair, which is no text"
 
 
 Found = dict[str, Any]
@@ -65,7 +51,7 @@ def staged(sample: Sample, ask: Ask) -> Plan:
     P(defective) is the product of both booleans' probabilities: that something was found, and that something
     of it remains.
     """
-    got = yield from _asked(inspecting(sample.id, sample.image, ask), "inspect", _check_findings)
+    got = yield from _asked(inspecting(sample.id, sample.image, ask), "inspect", agreement)
     if isinstance(got, Fault):
         return got
     first = got.found
@@ -124,17 +110,11 @@ def _asked(request: Request, step: str, check: Callable[[Found], str]) -> Asking
         read = read_object(answer.text, _VALIDATORS[step])
         if isinstance(read, Fault):
             return read
-        if why := check(read[0]) or ("" if is_text(json.dumps(read[0], ensure_ascii=False)) else _NO_TEXT):
+        if why := check(read[0]) or ("" if is_text(json.dumps(read[0], ensure_ascii=False)) else NO_TEXT):
             return Fault(FailureKind.INVALID_ANSWER, why)
         return _Step(read[0], answer.text.strip(), p_defective(answer.tokens))
 
     return (yield from asked(request, read))
-
-
-def _check_findings(found: Found) -> str:
-    if found["Defective"] == bool(found["Findings"]):
-        return ""
-    return f"Defective is {json.dumps(found['Defective'])}, with {len(found['Findings'])} findings"
 
 
 def _check_intended(found: Found, n: int) -> str:

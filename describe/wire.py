@@ -28,6 +28,11 @@ SCHEMA: dict[str, Any] = {
 """`{"Defective": bool, "Description": [str] | []}`; that both agree is checked after decoding."""
 
 VALIDATOR = Draft202012Validator(SCHEMA)
+MOST_FINDINGS = 12
+"""The longest list of defects that is taken, for protocols that have them listed."""
+TEXT = {"type": "string", "minLength": 1, "maxLength": 600}
+SEVERITY = {"enum": ["slight", "moderate", "severe"]}
+NO_TEXT = "it holds half a surrogate pair, which is no text"
 _THINK = re.compile(r"\A\s*<think>(.*?)</think>", re.DOTALL)
 _FENCE = re.compile(r"\A```(?:json|JSON)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
 _REFUSAL = re.compile(
@@ -35,6 +40,23 @@ _REFUSAL = re.compile(
     r"(cannot|can['’]?t|can not|unable to|not able to|won['’]?t|will not|must decline|decline)|as an ai\b)",
     re.IGNORECASE,
 )
+
+
+def object_schema(**properties: Any) -> dict[str, Any]:
+    """The schema of an object that has exactly these properties."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def agreement(found: dict[str, Any]) -> str:
+    """Why an answer with a list of findings contradicts itself, or nothing."""
+    if found["Defective"] == bool(found["Findings"]):
+        return ""
+    return f"Defective is {json.dumps(found['Defective'])}, with {len(found['Findings'])} findings"
 
 
 @dataclass(frozen=True)
