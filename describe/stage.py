@@ -23,8 +23,8 @@ from flawscribe.records import Description, Failure, Row, Sample
 from flawscribe.runs import Run, key_of, record_of
 from flawscribe.stages import Counts, noted, run_stage
 
-FORMAT = 1
-"""Raised when the wire format or the way answers are read changes: old rows are then asked for again."""
+FORMAT = 2
+"""Raised when the wire format or the way answers are asked for or read changes: old rows are then asked for again."""
 
 
 @dataclass(frozen=True)

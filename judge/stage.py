@@ -20,7 +20,7 @@ from judge.model_judge import ModelJudge
 from judge.task import CRITERIA, Task, references
 
 STAGE = "judge"
-FORMAT = 1
+FORMAT = 2
 """Raised when the way answers are asked for or read changes: old verdicts are then asked for again."""
 
 

@@ -16,6 +16,12 @@ HERE = Path(__file__).parent
 MAX_BYTES = 1_000_000
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _SUFFIX = "_json"
+# What chat templates and tokenizers write their tokens with (<image>, <|im_end|>, [INST]), and what Unicode
+# normalisation turns into it; controls, line ends, half surrogate pairs; marks that reorder text, and unseen tags.
+_NOT_PLAIN = re.compile(
+    r"[<>\[\uff1c\uff1e\uff3b\ufe64\ufe65\x7f-\x9f\u2028\u2029\ud800-\udfff"
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
+)
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -57,11 +63,16 @@ class Prompt(BaseModel):
 def quote(text: str) -> str:
     r"""`text` as one JSON string on one line, for data inside a prompt.
 
-    `<` and `>` become `\u003c` and `\u003e`, so that no chat-template token (`<image>`, `<|im_end|>`)
-    arises from data; lone surrogates and line separators are escaped too. Other letters stay readable.
+    `<`, `>` and `[` become `\u003c` and so on, so that no chat-template token (`<image>`, `<|im_end|>`, `[INST]`)
+    arises from data; what normalises to them, marks that reorder or hide text, lone surrogates and line separators
+    are escaped too. Other letters stay readable.
     """
-    quoted = json.dumps(text, ensure_ascii=False)
-    return re.sub(r"[<>\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda m: f"\\u{ord(m[0]):04x}", quoted)
+    return _NOT_PLAIN.sub(_escaped, json.dumps(text, ensure_ascii=False))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
 
 @cache

@@ -25,6 +25,7 @@ class FakeServer(ThreadingHTTPServer):
         self.respond = respond
         self.models: Any = {"object": "list", "data": [{"id": "nano-7", "object": "model"}]}
         self.bodies: list[dict[str, Any]] = []
+        self.raw: list[bytes] = []
         self.keys: list[str] = []
         self.lock = threading.Lock()
         self.in_flight = self.most_in_flight = 0
@@ -41,10 +42,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, self.server.models)
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.loads(raw)
         with self.server.lock:
             n = len(self.server.bodies)
             self.server.bodies.append(body)
+            self.server.raw.append(self.headers.as_bytes() + raw)
             self.server.keys.append(self.headers["Authorization"])
             self.server.in_flight += 1
             self.server.most_in_flight = max(self.server.most_in_flight, self.server.in_flight)
