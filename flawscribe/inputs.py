@@ -3,9 +3,11 @@
 import tempfile
 from pathlib import Path
 
+from flawscribe import __version__
+from flawscribe.arrivals import State
 from flawscribe.errors import UserError
 from flawscribe.manifest import read_manifest
-from flawscribe.runs import Run
+from flawscribe.runs import SAMPLES, Run
 
 PICTURES = "pictures"
 """Folder of a run for the pictures that its input holds embedded (a Hugging Face dataset's)."""
@@ -20,7 +22,13 @@ def open_run(source: str, out: str | None = None) -> Run:
         if out and Path(out).resolve() != Path(source).resolve():
             raise UserError(f"{source} is a run already: leave -o out")
         run = Run.open(source)
-        if next(run.rows("samples"), None) is None:
+        if reading := run.reading():
+            if reading["state"] is None or reading["state"] != state_of(Path(reading["state"]["path"])):
+                raise UserError(
+                    f"{source} holds only the beginning of {reading['input']}: give that again with -o {source}"
+                )
+            _follow(run, reading["state"]["path"])
+        elif next(run.heads(SAMPLES), None) is None:
             raise UserError(f"{source} holds no images: give a manifest or a folder with -o {source}")
         return run
     if not out:
@@ -28,9 +36,28 @@ def open_run(source: str, out: str | None = None) -> Run:
     if not (Path(out) / "run.json").is_file():
         _probe(source)
     run = Run.create(out)
-    with run.lock():
-        run.set_samples(str(source), read_manifest(source, run.path / PICTURES))
+    _follow(run, source)
     return run
+
+
+def _follow(run: Run, source: str) -> None:
+    pictures = run.path / PICTURES
+    run.follow(
+        str(source), lambda n, ids: read_manifest(source, pictures, after=n, ids=ids), state_of(Path(source))
+    )
+
+
+def state_of(manifest: Path) -> State | None:
+    """What tells that a manifest is as it was; None for a folder, where that would mean looking at every picture."""
+    if not manifest.is_file():
+        return None
+    info = manifest.stat()
+    return {
+        "path": str(manifest.absolute()),
+        "size": info.st_size,
+        "mtime_ns": info.st_mtime_ns,
+        "flawscribe": __version__,
+    }
 
 
 def _probe(source: str) -> None:

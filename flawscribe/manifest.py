@@ -5,23 +5,25 @@ flawscribe.manifest_tables   raw rows of JSONL, CSV, Parquet and Arrow files
 flawscribe.manifest_folders  what a folder holds: a manifest, a dataset, or pictures
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
+from flawscribe.arrivals import Entry
 from flawscribe.errors import UserError
 from flawscribe.images import is_url
 from flawscribe.manifest_folders import folder_rows
 from flawscribe.manifest_rows import FIELDS, Source, sample_of
 from flawscribe.manifest_tables import TABLES, table_rows
 from flawscribe.records import Failure, FailureKind, Sample
+from flawscribe.shards import short
 
-Entry = Sample | tuple[str, Failure]
 
-
-def read_manifest(path: str | Path, pictures: Path | None = None) -> Iterator[Entry]:
+def read_manifest(
+    path: str | Path, pictures: Path | None = None, after: int = 0, ids: Iterable[str] = ()
+) -> Iterator[Entry]:
     """The samples of a manifest, a folder of images, or a dataset directory, one by one.
 
     `path` is a `.jsonl`, `.csv`/`.tsv` or `.parquet` file with the columns `id, image, prompt, generator,
@@ -37,30 +39,32 @@ def read_manifest(path: str | Path, pictures: Path | None = None) -> Iterator[En
 
     A row that is no sample comes as `(id, Failure)` with the id "FILE:LINE" (in a folder: the relative
     path), as does a repeated id. Raises UserError, at the call or at the first item, for an input that
-    cannot be read at all. Streams: of a long manifest only the ids' digests are held.
+    cannot be read at all. Streams: of a long manifest only the ids' digests are held. With `after`, it goes on behind
+    so many rows, whose ids are `ids`.
     """
     path = Path(path)
     try:
         if path.is_dir():
-            rows = folder_rows(path, pictures)
+            rows: Iterator[tuple[str, Sample | Failure]] = islice(folder_rows(path, pictures), after, None)
         elif not path.is_file():
             raise UserError(f"{path} " + ("is not a file" if path.exists() else "does not exist"))
         elif path.suffix.lower() in TABLES:
             source = Source(path.parent.absolute(), pictures)
-            rows = ((place, sample_of(raw, place, source)) for place, raw in table_rows(path, path.name))
+            raws = islice(table_rows(path, path.name), after, None)
+            rows = ((place, sample_of(raw, place, source)) for place, raw in raws)
         else:
             raise UserError(f"{path} is not a manifest: give {', '.join(TABLES)}, or a folder of images")
     except OSError as e:
         raise UserError(f"cannot read {path}: {e.strerror or e}") from e
-    return _unique(rows, path)
+    return _unique(rows, path, ids)
 
 
-def _unique(rows: Iterator[tuple[str, Sample | Failure]], path: Path) -> Iterator[Entry]:
-    seen: set[bytes] = set()
+def _unique(rows: Iterator[tuple[str, Sample | Failure]], path: Path, ids: Iterable[str]) -> Iterator[Entry]:
+    seen = set(map(short, ids))
 
     def new(id: str) -> bool:
         before = len(seen)
-        seen.add(hashlib.blake2b(id.encode(), digest_size=16).digest())
+        seen.add(short(id))
         return len(seen) > before
 
     try:

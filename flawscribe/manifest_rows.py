@@ -195,7 +195,7 @@ def _picture(row: dict[str, Any], name: str, source: Source) -> str | None:
     if not isinstance(value, str):
         raise BadRow(f"{name} is {_told(value)}, not a path")
     _check(value, name)
-    return value if is_url(value) else os.path.normpath(source.folder / value)
+    return value if is_url(value) else os.path.normpath(os.path.join(source.folder, value))
 
 
 def _stored(content: bytes, name: str, source: Source) -> str:

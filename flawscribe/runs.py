@@ -12,30 +12,53 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flawscribe.arrivals import Arrivals, Entries, Entry, State
 from flawscribe.errors import SetupError, UserError
 from flawscribe.provenance import provenance
-from flawscribe.records import Failure, Record, Row, Sample
-from flawscribe.secrets import blotted
+from flawscribe.records import Record, Row, Sample
+from flawscribe.shards import Head, Places, heads, line_of
 
 SCHEMA = 1
 R = TypeVar("R", bound=Record)
-STAGES = ("samples", "describe", "segment", "judge")
+SAMPLES = "samples"
+STAGES = (SAMPLES, "describe", "segment", "judge")
 _BEGUN = ("lock", "run.json", "run.json.tmp")  # what a folder holds whose run is only being made
 _ROW_GROUP = 10_000
 _COLUMNS = pa.schema(
     [(n, pa.bool_() if n == "ok" else pa.string()) for n in ("id", "key", "ok", "record", "failure")]
 )
+
+
+class Keys:
+    """`key_of` for many rows of which most parts are the same: `Keys(*varying, **fixed)(**varying values)`.
+
+    The same keys, at a fraction of the time: the fixed parts are written as JSON once.
+    """
+
+    def __init__(self, *varying: str, **fixed: Any) -> None:
+        names = sorted(varying)
+        marks = {name: f"\0{name}\0" for name in names}
+        text = json.dumps({"schema": SCHEMA, **fixed, **marks}, sort_keys=True, ensure_ascii=True)
+        self._between: list[str] = []
+        for name in names:
+            before, text = text.split(json.dumps(marks[name]), 1)
+            self._between.append(before)
+        self._names, self._end = names, text
+
+    def __call__(self, **values: Any) -> str:
+        """The key with the varying parts as given."""
+        parts = (b + json.dumps(values[n]) for b, n in zip(self._between, self._names, strict=True))
+        return _digest("".join(parts) + self._end)
 
 
 def key_of(**parts: Any) -> str:
@@ -44,7 +67,10 @@ def key_of(**parts: Any) -> str:
     Give what decides a row's content (image digest, prompt, model and revision, prompt template
     version, sampling, schema version) and nothing else: no paths, no concurrency, no retries.
     """
-    text = json.dumps({"schema": SCHEMA, **parts}, sort_keys=True, ensure_ascii=True)
+    return _digest(json.dumps({"schema": SCHEMA, **parts}, sort_keys=True, ensure_ascii=True))
+
+
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -54,7 +80,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._locked = False
-        self._replaced: tuple[BinaryIO | None, dict[str, Any]] | None = None
+        self._arrivals: Arrivals | None = None
 
     @classmethod
     def create(cls, path: str | Path) -> "Run":
@@ -131,16 +157,15 @@ class Run:
     def begin(self, stage: str, settings: dict[str, Any], redo: bool = False) -> None:
         """Fix a stage's settings; other ones than before are refused unless `redo`, which clears the stage.
 
-        A stage without a good row yet (its server could not be reached, say) takes new settings freely. What is
-        refused also puts back the samples that `set_samples` replaced in this process.
+        A stage without a good row yet (its server could not be reached, say) takes new settings freely.
         """
         info = self.info()
         before = info["stages"].get(stage, {}).get("settings")
         settings = json.loads(json.dumps(settings))
         if redo:
             self._clear(stage)
-        elif before not in (None, settings) and any(row.ok for row in self.rows(stage)):
-            self._put_back_samples()
+        elif before not in (None, settings) and any(head.ok for head in heads(self._shards(stage))):
+            self._arrivals = None
             names = [k for k in sorted({*before, *settings}) if before.get(k) != settings.get(k)]
             told = ", ".join(f"{k} was {before.get(k)!r} and is now {settings.get(k)!r}" for k in names)
             raise UserError(
@@ -148,7 +173,6 @@ class Run:
                 f"Give the same ones or a new -o, or have the stage begun anew "
                 f"(--redo; with flawscribe run: --redo {stage})"
             )
-        self._replaced = None
         # A pass with the same settings goes on with what is known of the stage (its engine, its tokens).
         known = info["stages"].get(stage, {}) if before == settings and not redo else {}
         info["stages"][stage] = {**known, "settings": settings, "started": now()}
@@ -173,96 +197,123 @@ class Run:
 
     def rows(self, stage: str) -> Iterator[Row]:
         """Every row of a stage in the order written, superseded ones too (the last of an id counts)."""
-        for shard in self._shards(stage):
-            with shard.open("rb") as f:
-                for n, line in enumerate(f, 1):
-                    if line.endswith(b"\n"):
-                        yield _row(line, shard, n)
+        if stage == SAMPLES:
+            self._arrive()
+        return (head.row for head in heads(self._shards(stage)))
+
+    def heads(self, stage: str) -> Iterator[Head]:
+        """As `rows`, but only looked at as far as their heads."""
+        return heads(self._shards(stage))
 
     def latest(self, stage: str) -> dict[str, Row]:
         """The row that counts for each id."""
         return {row.id: row for row in self.rows(stage)}
 
     def lookup(self, stage: str) -> Callable[[str], Row | None]:
-        """As `latest`, for runs of any length: a function from an id to its row; only offsets are kept."""
-        where = self._places(stage)
-
-        def find(id: str) -> Row | None:
-            return self._at(*where[id]) if id in where else None
-
-        return find
+        """As `latest`, for runs of any length: a function from an id to its row; only places are kept."""
+        return Places(self._shards(stage)).find
 
     def current(self, stage: str) -> Iterator[Row]:
         """The row that counts for each id, streamed."""
-        return (self._at(*place) for place in self._places(stage).values())
+        return (head.row for head in Places(self._shards(stage)).current())
 
-    def _places(self, stage: str) -> dict[str, tuple[Path, int]]:
-        """Where the row that counts for each id stands: its shard and the offset of its line."""
-        where = {}
-        for shard in self._shards(stage):
-            with shard.open("rb") as f:
-                at = 0
-                for n, line in enumerate(f, 1):
-                    if line.endswith(b"\n"):
-                        where[_row(line, shard, n).id] = shard, at
-                    at += len(line)
-        return where
+    def samples(self, passed: Callable[[str], bool] | None = None) -> Iterator[Sample]:
+        """The samples of the run that could be read, in the manifest's order, but for those whose id is `passed`.
 
-    def _at(self, shard: Path, offset: int) -> Row:
-        with shard.open("rb") as f:
-            f.seek(offset)
-            return _row(f.readline(), shard, 0)
+        A manifest that was given to `follow` is read as they are asked for.
+        """
+        if self._arrivals is not None and self._locked:
+            yield from self._arriving(self._arrivals, passed)
+            return
+        self._arrive()
+        for head in self.heads(SAMPLES):
+            if head.ok and not (passed and passed(head.id)):
+                yield self._sample(head.row)
 
-    def samples(self) -> Iterator[Sample]:
-        """The samples of the run that could be read, in the manifest's order."""
-        for row in self.rows("samples"):
-            if row.record is not None:
-                try:
-                    yield Sample.model_validate(row.record)
-                except ValueError as e:
-                    why = str(e).splitlines()[0]
-                    raise UserError(f"{self.path}/samples is damaged ({why}): give its manifest again") from e
+    def _arriving(self, arrivals: Arrivals, passed: Callable[[str], bool] | None) -> Iterator[Sample]:
+        """The samples of a manifest that is being read; at its end they take the place of those before."""
+        if not arrivals.begun:
+            self.note(SAMPLES, reading=arrivals.of)
+        for entry in arrivals.walk():
+            if (isinstance(entry, Sample) or entry.ok) and not (passed and passed(entry.id)):
+                yield entry if isinstance(entry, Sample) else self._sample(entry)
+        if self._arrivals is not arrivals:
+            return
+        self._arrivals = None
+        if not arrivals.rows:
+            arrivals.file.unlink()
+            raise UserError(f"{arrivals.of['input']} holds no images")
+        arrivals.close()
+        os.replace(arrivals.file, self._list)
+        info = self.info()
+        info["stages"][SAMPLES] = {
+            "settings": {"input": arrivals.of["input"]},
+            "state": arrivals.of["state"],
+            "rows": arrivals.rows,
+            "failed": arrivals.failed,
+        }
+        self._save(info)
 
-    def set_samples(self, source: str, entries: Iterable[Sample | tuple[str, Failure]]) -> int:
+    def _arrive(self) -> None:
+        """Read what is left of a manifest."""
+        if self._arrivals is not None:
+            with self.lock():
+                for _ in self.samples():
+                    pass
+
+    def _sample(self, row: Row) -> Sample:
+        try:
+            return Sample.model_validate(row.record)
+        except ValueError as e:
+            why = str(e).splitlines()[0]
+            raise UserError(f"{self.path}/samples is damaged ({why}): give its manifest again") from e
+
+    @property
+    def _list(self) -> Path:
+        return self.path / SAMPLES / "0001.jsonl"
+
+    def set_samples(self, source: str, entries: Iterable[Entry]) -> int:
         """Write the run's samples (a bad manifest row comes as `(id, Failure)`); returns their number.
 
-        The list replaces the previous one as a whole: a manifest that grew or changed is followed.
+        The list takes the place of the previous one as a whole: a manifest that grew or changed is followed.
         """
-        folder = self.path / "samples"
-        folder.mkdir(exist_ok=True)
-        new, n = folder / "new.tmp", 0
-        with new.open("w", encoding="utf-8") as f:
-            for n, entry in enumerate(entries, 1):  # noqa: B007 (n is the number of rows afterwards)
-                if isinstance(entry, Sample):
-                    record = entry.model_dump(mode="json")
-                    row = Row(id=entry.id, key=key_of(sample=record), record=record)
-                else:
-                    row = Row(id=entry[0], key="", failure=entry[1])
-                f.write(_line(row))
-            f.flush()
-            os.fsync(f.fileno())
-        if n == 0:
-            new.unlink()
-            raise UserError(f"{source} holds no images")
-        current = folder / "0001.jsonl"
-        # Held open, so that a command that is refused after all can put them back.
-        self._replaced = current.open("rb") if current.exists() else None, self.info()
-        os.replace(new, current)
-        self.note("samples", settings={"input": source}, rows=n)
-        return n
+        self.follow(source, lambda n, ids: islice(entries, n, None))
+        self._arrive()
+        return int(self.info()["stages"][SAMPLES]["rows"])
 
-    def _put_back_samples(self) -> None:
-        """Undo `set_samples`: a command that is refused changes nothing."""
-        if self._replaced is None:
+    def follow(self, source: str, entries: Entries, state: State | None = None) -> None:
+        """As `set_samples`, but the entries are read as `samples` is walked: a command that is refused changes nothing.
+
+        `state` is what tells that the source is as it was: with it nothing is read again, and a list that was left
+        off in the middle is gone on with.
+        """
+        known = self.info()["stages"].get(SAMPLES, {})
+        first = "rows" not in known
+        if not first and state is not None and known.get("state") == state and self._list.exists():
+            self._arrivals = None
             return
-        before, info = self._replaced
-        if before is not None:
-            temporary = self.path / "samples" / "new.tmp"
-            with before, temporary.open("wb") as f:
-                shutil.copyfileobj(before, f)
-            os.replace(temporary, self.path / "samples" / "0001.jsonl")
-        self._replaced = None
-        self._save(info)
+        of = {"input": source, "state": state}
+        # The first list is read by others while it grows; a later one takes the place of what they read.
+        file = self._list if first else self._list.with_name("new.tmp")
+        going_on = state is not None and known.get("reading") == of
+        self._arrivals = Arrivals(file, entries, of, going_on)
+        if first and not going_on:
+            with self.lock():
+                file.parent.mkdir(exist_ok=True)
+                file.write_bytes(b"")
+                self.note(SAMPLES, reading=of)
+
+    def reading(self) -> dict[str, Any] | None:
+        """The source that was not read to its end, as `follow` was given it (input, state)."""
+        reading: dict[str, Any] | None = self.info()["stages"].get(SAMPLES, {}).get("reading")
+        return reading
+
+    def expected(self) -> int | None:
+        """How many samples there are, where that is known without reading a manifest."""
+        if self._arrivals is not None:
+            return None
+        facts = self.info()["stages"].get(SAMPLES, {})
+        return facts["rows"] - facts.get("failed", 0) if "rows" in facts else None
 
     @contextmanager
     def writer(self, stage: str) -> Iterator[Callable[[Row], None]]:
@@ -277,7 +328,7 @@ class Run:
             nonlocal shard
             if shard is None:
                 shard = (folder / f"{number:04d}.jsonl").open("x", encoding="utf-8")
-            shard.write(_line(row))
+            shard.write(line_of(row))
             shard.flush()
 
         try:
@@ -306,11 +357,11 @@ class Run:
     def compact(self, stage: str) -> None:
         """Derive RUN/<stage>.parquet (columns id, key, ok, record, failure; the last two as JSON text)."""
         temporary = self.path / f"{stage}.parquet.tmp"
-        rows = self.current(stage)
+        rows = Places(self._shards(stage)).current()
         with temporary.open("wb") as f:
             with pq.ParquetWriter(f, _COLUMNS) as out:
                 while chunk := list(islice(rows, _ROW_GROUP)):
-                    out.write_table(pa.Table.from_pylist([_flat(row) for row in chunk], _COLUMNS))
+                    out.write_table(_table(chunk))
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, self.path / f"{stage}.parquet")
@@ -329,18 +380,18 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _line(row: Row) -> str:
-    return blotted(row.model_dump_json(exclude_none=True, ensure_ascii=True)) + "\n"
-
-
-def _flat(row: Row) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "key": row.key,
-        "ok": row.ok,
-        "record": json.dumps(row.record) if row.ok else None,
-        "failure": row.failure.model_dump_json() if row.failure else None,
-    }
+def _table(heads: list[Head]) -> pa.Table:
+    contents = [head.content for head in heads]
+    return pa.Table.from_arrays(
+        [
+            pa.array([head.id for head in heads]),
+            pa.array([head.key for head in heads]),
+            pa.array([head.ok for head in heads]),
+            pa.array([c if head.ok else None for head, c in zip(heads, contents, strict=True)], pa.string()),
+            pa.array([None if head.ok else c for head, c in zip(heads, contents, strict=True)], pa.string()),
+        ],
+        schema=_COLUMNS,
+    )
 
 
 def record_of(row: Row, model: type[R], stage: str, part: str | None = None) -> R:
@@ -350,15 +401,6 @@ def record_of(row: Row, model: type[R], stage: str, part: str | None = None) -> 
     except (KeyError, ValueError) as e:
         why = str(e).splitlines()[0]
         raise UserError(f"the {stage} row of {row.id!r} is damaged ({why}): give --redo {stage}") from e
-
-
-def _row(line: bytes, shard: Path, n: int) -> Row:
-    try:
-        return Row.model_validate_json(line)
-    except ValueError as e:
-        raise UserError(
-            f"{shard}:{n} is damaged ({str(e).splitlines()[0]}); delete that line to go on"
-        ) from e
 
 
 def now() -> str:

@@ -1,6 +1,5 @@
 """One pass over a stage of a run: what has no good row yet is processed, and each row is on disk at once."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from tqdm import tqdm
 
 from flawscribe.records import Failure, Row, Sample
 from flawscribe.runs import Run, now
+from flawscribe.shards import Head, short
 from flawscribe.stopping import stopping
 
 
@@ -40,15 +40,26 @@ def run_stage(
     `quiet` draws no progress bar. With `redo` the stage's rows make way for the first new one: a model that
     cannot be asked costs nothing.
     """
-    source = samples or run.samples
     with run.lock():
         held: list[Row] | None = [] if redo else None  # rows that wait for the old ones to make way
         if not redo:
             run.begin(stage, settings)
-        good = {} if redo else _good(run.rows(stage))
+        good = {} if redo else _good(run.heads(stage))
         counts = Counts()
-        total = sum(1 for _ in source())
+        total = run.expected() if samples is None else sum(1 for _ in samples())
         pulled, answered = 0, False
+
+        def is_good(id: str) -> bool:
+            return short(id) in good
+
+        def source() -> Iterator[Sample]:
+            """First what has no good row at all: a long run goes on at once. Then the rest, which may have changed."""
+            if samples is not None:
+                yield from samples()
+                return
+            yield from run.samples(is_good if good else None)
+            if good:
+                yield from run.samples(lambda id: not is_good(id))
 
         def in_flight() -> int:
             """Rows under way; none before the first answer, when a model may still be loading."""
@@ -86,7 +97,7 @@ def run_stage(
                         pulled += 1
                         row = Row(id=sample.id, key="", failure=k)
                         put(row) if held is None else held.append(row)
-                    elif good.get(_short(sample.id)) == _short(k):
+                    elif good.get(short(sample.id)) == short(k):
                         counts.kept += 1
                         bar.update()
                     else:
@@ -116,16 +127,12 @@ def noted(rows: Iterator[Row], note: Callable[[], None]) -> Iterator[Row]:
     note()
 
 
-def _good(rows: Iterable[Row]) -> dict[bytes, bytes]:
+def _good(heads: Iterable[Head]) -> dict[bytes, bytes]:
     """The ids whose last row is good, with their keys; both as short hashes, for runs of any length."""
     good: dict[bytes, bytes] = {}
-    for row in rows:
-        if row.ok:
-            good[_short(row.id)] = _short(row.key)
+    for head in heads:
+        if head.ok:
+            good[short(head.id)] = short(head.key)
         else:
-            good.pop(_short(row.id), None)
+            good.pop(short(head.id), None)
     return good
-
-
-def _short(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()

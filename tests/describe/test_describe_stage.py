@@ -103,12 +103,13 @@ def test_a_refused_command_leaves_the_samples(tmp_path: Path) -> None:
     file = recording(tmp_path, a=TRUE, b=FALSE, c=TRUE)
     describe_run(run, engine="replay", replay=file)
     before = [sample.id for sample in run.samples()]
-    run.set_samples("other", [Sample(id="c", image=str(tmp_path / "a.png"))])
+    other = Sample(id="c", image=str(tmp_path / "a.png"))
+    run.follow("other", lambda n, ids: iter([other]))
     with pytest.raises(UserError, match="other settings"):
         describe_run(run, engine="replay", replay=file, max_tokens=7)
     assert [sample.id for sample in run.samples()] == before
     assert run.info()["stages"]["samples"]["settings"]["input"] == "test"
-    run.set_samples("other", [Sample(id="c", image=str(tmp_path / "a.png"))])
+    run.follow("other", lambda n, ids: iter([other]))
     assert describe_run(run, engine="replay", replay=file).ok == 1
     assert [sample.id for sample in run.samples()] == ["c"]
 
