@@ -6,6 +6,7 @@ is taken for a picture, prompt or setting other than what was asked.
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from engines.openai_body import Form
 from engines.openai_faults import Reply, refusal_of
 from flawscribe.errors import UserError, one_line
 from flawscribe.images import ImageFailure
-from flawscribe.records import FailureKind, Sample
+from flawscribe.records import FailureKind, Sample, Usage
 
 MOST_LINES, MOST_BYTES = 50_000, 190_000_000  # of one file; OpenAI takes 50,000 and 200 MB
 _URL = "/v1/chat/completions"
@@ -69,6 +70,7 @@ class BatchEngine:
         self._key_of = key_of
         self._answers: dict[str, Answer | Fault] = {}
         self._given: set[str] = set()
+        self._paid: set[str] = set()
         for path in self._files:
             self._answers.update(_read(path))
 
@@ -79,7 +81,14 @@ class BatchEngine:
             if request is not None:
                 again = request.id in self._given
                 self._given.add(request.id)
-                yield request, missing if again else self._answers.get(self._key_of(request.id), missing)
+                yield request, missing if again else self._take(self._key_of(request.id)) or missing
+
+    def _take(self, key: str) -> Answer | Fault | None:
+        """The answer to a key. Samples that ask the same share one, which was paid for once."""
+        found = self._answers.get(key)
+        usage = Usage() if found is None or key in self._paid else found.usage
+        self._paid.add(key)
+        return found and replace(found, usage=usage.model_copy(update={"batch": True}))
 
     def facts(self) -> dict[str, Any]:
         """Where the answers come from."""

@@ -40,6 +40,9 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up, 4 a mistake of
 @click.option(
     "--from-batch", metavar="FILE", multiple=True, help="Take a batch's output as answers; may be repeated."
 )
+@click.option(
+    "--prices", metavar="FILE", help="YAML or JSON with the model's price: say what the run has cost."
+)
 @click.option("--redo", is_flag=True, help="Forget this stage's rows and start again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def describe(
@@ -48,6 +51,7 @@ def describe(
     descriptions: str | None,
     emit_batch: str | None,
     from_batch: tuple[str, ...],
+    prices: str | None,
     redo: bool,
     as_json: bool,
     **options: Any,
@@ -69,7 +73,7 @@ def describe(
     if descriptions is not None:
         counts = import_descriptions(run, descriptions, redo=redo, tell=tell)
     else:
-        counts = describe_run(run, redo=redo, tell=tell, from_batch=from_batch, **options)
+        counts = describe_run(run, redo=redo, tell=tell, from_batch=from_batch, prices=prices, **options)
     ok = defective = images = 0
     failures = Counter[str]()
     for row in chain(_described(run), (row for row in run.rows("samples") if row.failure)):
@@ -87,6 +91,8 @@ def describe(
         "failures": dict(failures.most_common()),
         "done_before": counts.kept,
     }
+    if descriptions is None:
+        figures["account"] = run.info()["stages"]["describe"]["account"]
     if as_json:
         click.echo(json.dumps(figures, indent=1))
     else:
@@ -113,9 +119,13 @@ def _described(run: "Run") -> "Iterator[Row]":
 
 
 def _print(figures: dict[str, Any]) -> None:
+    from engines.account import told
+
     ok, before = figures["ok"], figures["done_before"]
     click.echo(f"{figures['run']}: {figures['images']} images, {ok} described ({before} before)")
     click.echo(f"  {'defective':<26}{figures['defective']:>8}")
     click.echo(f"  {'no defect':<26}{ok - figures['defective']:>8}")
     for kind, n in figures["failures"].items():
         click.echo(f"  {'failed: ' + kind:<26}{n:>8}")
+    if "account" in figures:
+        click.echo(f"  {told(figures['account'])}")

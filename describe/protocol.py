@@ -28,6 +28,7 @@ _REPAIRABLE = {
     FailureKind.TRUNCATED,
     FailureKind.WHITESPACE_LOOP,
     FailureKind.EMPTY_ANSWER,
+    FailureKind.REASONING_BEFORE_JSON,
     FailureKind.INVALID_JSON,
     FailureKind.INVALID_ANSWER,
 }
@@ -94,8 +95,8 @@ def described(request: Request, read: Callable[[Answer], Description | Fault] = 
     got = yield from asked(request, read)
     if isinstance(got, Fault):
         return got
-    steps = {**got.found.steps, "repair": got.repair} if got.repair else got.found.steps
-    return got.found.model_copy(update={"usage": got.usage, "steps": steps})
+    noted = {name: text for name in ("reasoning", "repair") if (text := getattr(got, name))}
+    return got.found.model_copy(update={"usage": got.usage, "steps": {**noted, **got.found.steps}})
 
 
 def interpret(answer: Answer | Fault) -> Description | Fault:
@@ -105,11 +106,15 @@ def interpret(answer: Answer | Fault) -> Description | Fault:
 
 @dataclass(frozen=True)
 class Got(Generic[T]):
-    """A valid answer as it was read, the tokens that it cost, and how it came to a second attempt, if it did."""
+    """A valid answer as it was read, the tokens that it cost, and how it came to a second attempt, if it did.
+
+    `reasoning` is what its server told apart from it.
+    """
 
     found: T
     usage: Usage
     repair: str = ""
+    reasoning: str = ""
 
 
 def asked(request: Request, read: Callable[[Answer], T | Fault]) -> Asking[Got[T] | Fault]:
@@ -119,16 +124,16 @@ def asked(request: Request, read: Callable[[Answer], T | Fault]) -> Asking[Got[T
     if isinstance(first, Fault):
         return first
     if not isinstance(outcome, Fault):
-        return Got(outcome, first.usage)
+        return Got(outcome, first.usage, reasoning=first.reasoning)
     if outcome.kind not in _REPAIRABLE:
         return outcome
     seed, warm = request.seed + 1, max(request.temperature, REPAIR_TEMPERATURE)
-    (second,) = yield [replace(request, seed=seed, temperature=warm)]
+    (second,) = yield [replace(request, seed=seed, temperature=warm, attempt=2)]
     again = _read(second, read)
     if isinstance(second, Fault) or isinstance(again, Fault):
         return outcome
     told = f"answered again with seed {seed} at temperature {warm:g}, after: {outcome.message}"
-    return Got(again, added(first.usage, second.usage), told)
+    return Got(again, added(first.usage, second.usage), told, second.reasoning)
 
 
 def together(asking: Sequence[Asking[T]]) -> Asking[list[T]]:
@@ -165,7 +170,4 @@ def _read(answer: Answer | Fault, read: Callable[[Answer], T | Fault]) -> T | Fa
 
 def added(*usages: Usage) -> Usage:
     """The sum of several answers' tokens."""
-    return Usage(
-        prompt_tokens=sum(u.prompt_tokens for u in usages),
-        completion_tokens=sum(u.completion_tokens for u in usages),
-    )
+    return sum(usages, Usage())

@@ -5,20 +5,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from describe.protocol import STAGE, Plan
+from engines.account import paid
 from engines.base import Answer, Engine, Fault, Request
 from flawscribe.images import is_animated
-from flawscribe.records import Description, Failure, Row, Sample
+from flawscribe.records import Description, Failure, Row, Sample, Usage
 
 
 @dataclass
 class _Open:
-    """A sample whose plan waits for `missing` answers."""
+    """A sample whose plan waits for `missing` answers, and what was paid for it so far, whatever came of it."""
 
     sample: Sample
     key: str
     plan: Plan
     answers: list[Answer | Fault | None] = field(default_factory=list)
     missing: int = 0
+    usage: Usage = field(default_factory=Usage)
 
 
 def describe_samples(
@@ -40,7 +42,7 @@ def describe_samples(
             requests = next(open.plan) if answers is None else open.plan.send(answers)
         except StopIteration as end:
             waiting -= 1
-            rows.append(row_of(open.sample, open.key, end.value))
+            rows.append(row_of(open.sample, open.key, end.value, open.usage))
             return
         open.answers, open.missing = [None] * len(requests), len(requests)
         for i, request in enumerate(requests):
@@ -63,6 +65,7 @@ def describe_samples(
     for request, answer in engine.stream(requests()):
         _, open, i = asked.pop(id(request))
         open.answers[i] = answer
+        open.usage += paid(request, answer)
         open.missing -= 1
         if not open.missing:
             go_on(open, [a for a in open.answers if a is not None])
@@ -71,11 +74,14 @@ def describe_samples(
     yield from rows  # of plans that had nothing to ask
 
 
-def row_of(sample: Sample, key: str, outcome: Description | Fault) -> Row:
-    """The stage's row for an outcome."""
+def row_of(sample: Sample, key: str, outcome: Description | Fault, usage: Usage) -> Row:
+    """The stage's row for an outcome, with all that was asked for it: failed attempts and repairs too."""
     if isinstance(outcome, Fault):
-        failure = Failure(stage=STAGE, kind=outcome.kind, message=outcome.message)
+        spent = usage if usage.calls else None
+        failure = Failure(stage=STAGE, kind=outcome.kind, message=outcome.message, usage=spent)
         return Row(id=sample.id, key=key, failure=failure)
     if is_animated(sample.image):
         outcome.steps["picture"] = "animated: its first frame was looked at"
-    return Row(id=sample.id, key=key, record=outcome.model_dump(mode="json"))
+    return Row(
+        id=sample.id, key=key, record=outcome.model_copy(update={"usage": usage}).model_dump(mode="json")
+    )

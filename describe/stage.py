@@ -13,14 +13,16 @@ from describe.protocol import MAX_TOKENS, STAGE, Ask, Plan
 from describe.protocols import ONE_CALL, PROTOCOLS
 from describe.sampled import sampled
 from describe.schedule import describe_samples
+from engines.account import Account, account_of, usage_in
 from engines.base import Engine
 from engines.openai_body import Form
+from engines.prices import price_of
 from engines.registry import WAIT, build, check_params, choose, is_served, served_model
 from flawscribe.errors import UserError, did_you_mean
 from flawscribe.images import Digests, ImageFailure
 from flawscribe.models import ModelRef, resolve_model
-from flawscribe.records import Description, Failure, Row, Sample
-from flawscribe.runs import Run, key_of, record_of
+from flawscribe.records import Failure, Row, Sample, Usage
+from flawscribe.runs import Run, key_of
 from flawscribe.stages import Counts, noted, run_stage
 
 FORMAT = 2
@@ -108,6 +110,7 @@ def describe_run(
     wait: float = WAIT,
     params: Mapping[str, Any] | None = None,
     from_batch: Sequence[str | Path] = (),
+    prices: str | Path | None = None,
     tell: Callable[[str], None] | None = None,
     quiet: bool = False,
     **asked: Any,
@@ -115,13 +118,15 @@ def describe_run(
     """Describe the run's samples that have no good row yet. The engine starts only if there are any.
 
     `asked` is for `describing`: model, protocol, prompts, max_tokens, temperature, seed, samples, boxes. With
-    `from_batch` the answers are those of batch files (see `describe.batch`), and no server is asked. `tell` gets one
-    line on which engine is used and why, and what leaves the machine; `quiet` draws no progress bar.
+    `from_batch` the answers are those of batch files (see `describe.batch`), and no server is asked. `prices` is a
+    file for `engines.prices`, by which the run's cost is noted beside its calls and tokens. `tell` gets one line on
+    which engine is used and why, and what leaves the machine; `quiet` draws no progress bar.
     Raises UserError for arguments that do not fit, SetupError where the model cannot be asked at all.
     """
     if from_batch:
         engine = "openai"
     how = describing(engine=engine, base_url=base_url, replay=replay, params=params, **asked)
+    price = price_of(prices, how.ref.name) if prices is not None else None
     digests, keys = Digests(run.path), dict[str, str]()
 
     def start() -> tuple[Engine, str]:
@@ -157,7 +162,8 @@ def describe_run(
         counts = run_stage(
             run, STAGE, how.settings, lambda s: how.key(s, digests), process, redo=redo, quiet=quiet
         )
-        run.note(STAGE, tokens=_tokens(run))
+        account = account_of_run(run)
+        run.note(STAGE, account=account.facts() | (price.facts(account) if price else {}))
     return counts
 
 
@@ -214,12 +220,14 @@ def _announcement(reason: str, facts: dict[str, Any]) -> str:
     return reason
 
 
-def _tokens(run: Run) -> dict[str, int]:
-    """Tokens of the rows that count, as the engine counted them."""
-    total = {"prompt_tokens": 0, "completion_tokens": 0}
-    for row in run.current(STAGE):
-        if row.ok:
-            usage = record_of(row, Description, STAGE).usage
-            total["prompt_tokens"] += usage.prompt_tokens
-            total["completion_tokens"] += usage.completion_tokens
-    return total
+def account_of_run(run: Run) -> Account:
+    """What describing the run has cost up to now: all its rows, superseded ones too."""
+    return account_of(_usages(run))
+
+
+def _usages(run: Run) -> Iterator[Usage]:
+    for row in run.rows(STAGE):
+        if row.failure is None:
+            yield usage_in(row.record)
+        elif row.failure.usage is not None:
+            yield row.failure.usage

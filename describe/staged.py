@@ -142,4 +142,5 @@ def _told(findings: list[Found]) -> str:
 
 
 def _noted(step: str, got: Got[_Step]) -> dict[str, str]:
-    return {step: got.found.text} | ({f"{step} repair": got.repair} if got.repair else {})
+    more = {"reasoning": got.reasoning, "repair": got.repair}
+    return {step: got.found.text} | {f"{step} {name}": text for name, text in more.items() if text}

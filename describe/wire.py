@@ -1,7 +1,8 @@
 """The wire format: what the describing model is asked for, and what is accepted as an answer.
 
-Nothing is repaired. Two wrappings that say nothing about the answer are taken off and noted: one
-code fence around the whole, and a leading `<think>…</think>` block.
+Nothing is repaired. Two wrappings that say nothing about the answer are taken off and noted: a leading block
+of reasoning within its family's own marks, and a code fence or a family's marks around the whole answer. Reasoning
+without marks is no part of the format: an object that comes after other text is a failure of its own kind.
 """
 
 import json
@@ -33,8 +34,25 @@ MOST_FINDINGS = 12
 TEXT = {"type": "string", "minLength": 1, "maxLength": 600}
 SEVERITY = {"enum": ["slight", "moderate", "severe"]}
 NO_TEXT = "it holds half a surrogate pair, which is no text"
-_THINK = re.compile(r"\A\s*<think>(.*?)</think>", re.DOTALL)
-_FENCE = re.compile(r"\A```(?:json|JSON)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
+# Some templates write the opening <think> themselves, so that an answer begins within it.
+_THOUGHTS = re.compile(
+    r"\A\s*(?:"
+    r"(?![\s{`\[])(?:<think>)?(?P<think>.*?)</think>"
+    r"|\[THINK\](?P<mistral>.*?)\[/THINK\]"
+    r"|<\|begin_of_thought\|>(?P<thought>.*?)<\|end_of_thought\|>"
+    r"|<\|channel\|>analysis<\|message\|>(?P<harmony>.*?)<\|end\|>(?:<\|start\|>assistant)?"
+    r"<\|channel\|>final(?: <\|constrain\|>\w+)?<\|message\|>"
+    r")",
+    re.DOTALL,
+)
+_WRAPPINGS = {
+    "code fence": re.compile(r"\A```(?:json|JSON)?[ \t]*\n(.*)\n```\Z", re.DOTALL),
+    "answer tag": re.compile(r"\A<answer>(.*)</answer>\Z", re.DOTALL),
+    "box marks": re.compile(r"\A<\|begin_of_box\|>(.*)<\|end_of_box\|>\Z", re.DOTALL),
+    "solution marks": re.compile(r"\A<\|begin_of_solution\|>(.*)<\|end_of_solution\|>\Z", re.DOTALL),
+    "return mark": re.compile(r"\A(.*)<\|return\|>\Z", re.DOTALL),
+}
+_MOST_STARTS = 100  # places at which an object after other text may begin
 _REFUSAL = re.compile(
     r"\A\W*(i['’]?m (very )?sorry|i am (very )?sorry|sorry\b|i apologi[sz]e|(unfortunately,? )?i('m| am)? "
     r"(cannot|can['’]?t|can not|unable to|not able to|won['’]?t|will not|must decline|decline)|as an ai\b)",
@@ -94,18 +112,25 @@ def read_object(
 ) -> tuple[dict[str, Any], dict[str, str]] | Fault:
     """The one JSON object that the whole answer is, valid under the schema, and what was taken off around it."""
     notes: dict[str, str] = {}
-    if think := _THINK.match(answer):
-        notes["reasoning"] = think[1].strip().encode("utf-8", "replace").decode()
-        answer = answer[think.end() :]
+    if thoughts := _THOUGHTS.match(answer):
+        told = next(text for text in thoughts.groups() if text is not None)
+        notes["reasoning"] = told.strip().encode("utf-8", "replace").decode()
+        answer = answer[thoughts.end() :]
     answer = answer.strip()
-    if fence := _FENCE.match(answer):
-        notes["wrapping"] = "code fence"
-        answer = fence[1].strip()
+    for name, wrapping in _WRAPPINGS.items():
+        if inner := wrapping.match(answer):
+            notes["wrapping"] = name
+            answer = inner[1].strip()
+            break
     if not answer:
         return Fault(FailureKind.EMPTY_ANSWER, "the model answered nothing")
     try:
         found = json.loads(answer, object_pairs_hook=_object, parse_constant=_no_constant)
     except (ValueError, RecursionError) as e:
+        if _ends_in_object(answer):
+            return Fault(
+                FailureKind.REASONING_BEFORE_JSON, _showing("its object comes after other text", answer)
+            )
         if _REFUSAL.match(answer):
             return Fault(FailureKind.REFUSED, _showing("the model declined", answer))
         return Fault(FailureKind.INVALID_JSON, _showing(f"not JSON ({one_line(e, 80)})", answer))
@@ -126,6 +151,22 @@ def cut_off(answer: str, tokens: int) -> Fault:
             FailureKind.WHITESPACE_LOOP, f"nothing but white space up to the limit of {tokens} tokens"
         )
     return Fault(FailureKind.TRUNCATED, f"cut off after {tokens} tokens")
+
+
+def _ends_in_object(answer: str) -> bool:
+    """Whether text comes first and one JSON object, perhaps in a code fence, ends the answer."""
+    text = answer.removesuffix("```").rstrip()
+    if answer.startswith("{") or not text.endswith("}"):
+        return False
+    decoder = json.JSONDecoder()
+    for _, start in zip(range(_MOST_STARTS), re.finditer(r"\{", text), strict=False):
+        try:
+            _, end = decoder.raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            continue
+        if end == len(text):
+            return True
+    return False
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

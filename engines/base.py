@@ -18,7 +18,8 @@ class Request:
     `box` is the part of the upright picture to show, (x0, y0, x1, y1) in pixels; None shows the whole.
 
     `schema` is a JSON schema that an engine may use to constrain decoding; it is a hint, and answers
-    must be validated all the same. `temperature` 0 is greedy; `seed` matters only above it.
+    must be validated all the same. `temperature` 0 is greedy; `seed` matters only above it. `attempt` 2 asks
+    once more what was not answered validly; no engine needs to know.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Request:
     max_tokens: int = 512
     temperature: float = 0.0
     seed: int = 0
+    attempt: int = 1
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,23 @@ class Answer:
     """A model's answer.
 
     `finish_reason` is "stop", "length" (cut off at `max_tokens`) or the server's own word. `tokens` is
-    None where the engine gives no token probabilities.
+    None where the engine gives no token probabilities. `reasoning` is what a server told apart from the text.
     """
 
     text: str
     finish_reason: str = "stop"
     tokens: tuple[Token, ...] | None = None
     usage: Usage = field(default_factory=Usage)
+    reasoning: str = ""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a request has no answer: a kind that can be counted and one line for a person."""
+    """Why a request has no answer: a kind that can be counted, one line for a person, and the tokens it cost."""
 
     kind: FailureKind
     message: str
+    usage: Usage = field(default_factory=Usage)
 
 
 class Engine(Protocol):

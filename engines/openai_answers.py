@@ -1,6 +1,7 @@
 """What a chat completion says. Nothing that a server sends is as it should be until it was looked at."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from engines.base import Answer, Fault, Token
@@ -22,9 +23,10 @@ def answer_of(body: bytes) -> Answer | Fault:
     if not isinstance(completion, dict):
         return _malformed("not an object")
     try:
-        return _first_choice(completion)
+        found = _first_choice(completion)
     except MALFORMED as e:
-        return _malformed(type(e).__name__)
+        found = _malformed(type(e).__name__)
+    return replace(found, usage=_usage(completion.get("usage")))
 
 
 def _first_choice(completion: dict[str, Any]) -> Answer | Fault:
@@ -45,8 +47,18 @@ def _first_choice(completion: dict[str, Any]) -> Answer | Fault:
     if text is None:
         return _malformed("its content is no text")
     return Answer(
-        blotted(text), finish or "stop", _tokens(choice.get("logprobs")), _usage(completion.get("usage"))
+        blotted(text),
+        finish or "stop",
+        _tokens(choice.get("logprobs")),
+        reasoning=blotted(_reasoning(message)),
     )
+
+
+def _reasoning(message: dict[str, Any]) -> str:
+    """What the model thought, where the server parts it from the answer (vLLM, SGLang, DeepSeek, OpenRouter)."""
+    told = (message.get(name) for name in ("reasoning_content", "reasoning"))
+    text = next((text for text in told if isinstance(text, str)), "")
+    return text.strip().encode("utf-8", "replace").decode()
 
 
 def _text(content: Any) -> str | None:
@@ -78,9 +90,12 @@ def _token(found: Any) -> Token:
 
 def _usage(found: Any) -> Usage:
     usage = found if isinstance(found, dict) else {}
+    details = usage.get("prompt_tokens_details")
+    prompt = _count(usage.get("prompt_tokens"))
     return Usage(
-        prompt_tokens=_count(usage.get("prompt_tokens")),
+        prompt_tokens=prompt,
         completion_tokens=_count(usage.get("completion_tokens")),
+        cached_tokens=min(_count(details.get("cached_tokens")), prompt) if isinstance(details, dict) else 0,
     )
 
 

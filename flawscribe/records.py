@@ -67,10 +67,29 @@ class Finding(Record):
 
 
 class Usage(Record):
-    """Tokens of one answer as its engine counted them (0 where it counts none)."""
+    """What was asked for a row, and its tokens as the engine counted them (0 where it counts none).
+
+    `cached_tokens` are those of the prompt's that came from the server's cache; `calls` the requests that
+    were answered or failed for good, `repairs` those among them that were second attempts. `batch` tells
+    that the answers came from a batch file, which costs less.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    calls: int = 0
+    repairs: int = 0
+    batch: bool = False
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            calls=self.calls + other.calls,
+            repairs=self.repairs + other.repairs,
+            batch=self.batch or other.batch,
+        )
 
 
 class Description(Record):
@@ -143,17 +162,22 @@ class FailureKind(StrEnum):
     WHITESPACE_LOOP = "whitespace_loop"
     REFUSED = "refused"
     EMPTY_ANSWER = "empty_answer"
+    REASONING_BEFORE_JSON = "reasoning_before_json"
     INVALID_JSON = "invalid_json"
     INVALID_ANSWER = "invalid_answer"
     MISSING_ANSWER = "missing_answer"
 
 
 class Failure(Record):
-    """A row without an answer: at which stage, of which kind, and one line for a person."""
+    """A row without an answer: at which stage, of which kind, and one line for a person.
+
+    `usage` is what was paid for it all the same, None where nothing was asked.
+    """
 
     stage: str
     kind: FailureKind
     message: Annotated[str, AfterValidator(lambda text: one_line(text, 1000))]
+    usage: Usage | None = None
 
 
 class Row(Record):

@@ -44,6 +44,7 @@ Exit codes: 0 all scored, 1 some unscored, 2 usage, 3 set-up.
 @click.option(
     "--descriptions", help="Judge descriptions made elsewhere: JSONL, CSV or Parquet with id, description."
 )
+@click.option("--prices", metavar="FILE", help="YAML or JSON with the judge's price: say what it has cost.")
 @click.option("--redo", is_flag=True, help="Forget this stage's rows and start again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def judge(
@@ -54,6 +55,7 @@ def judge(
     judge_key_env: str,
     prompts: str | None,
     descriptions: str | None,
+    prices: str | None,
     redo: bool,
     as_json: bool,
 ) -> None:
@@ -70,8 +72,18 @@ def judge(
         import_descriptions(run, descriptions, tell=lambda line: click.echo(line, err=True))
     if not run.has("describe"):
         raise UserError(f"{run.path} holds no descriptions: run flawscribe describe {run.path} first")
-    judge_run(run, judge=judge, base_url=judge_base_url, key_env=judge_key_env, prompts=prompts, redo=redo)
+    judge_run(
+        run,
+        judge=judge,
+        base_url=judge_base_url,
+        key_env=judge_key_env,
+        prompts=prompts,
+        redo=redo,
+        prices=prices,
+    )
     found = {"run": str(run.path), "judge": TOLD if judge == NAME else judge, **figures(run)}
+    if judge != NAME:
+        found["account"] = run.info()["stages"]["judge"]["account"]
     if as_json:
         click.echo(json.dumps(found, indent=1))
     else:
@@ -80,6 +92,8 @@ def judge(
 
 
 def _print(found: dict[str, Any]) -> None:
+    from engines.account import told
+
     click.echo(f"{found['run']}: {found['judged']} descriptions judged by {found['judge']}")
     for name in ("completeness", "precision", "mean"):
         entry = found[name]
@@ -92,5 +106,7 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(f"  {name:<14}{entry['value']:>5.2f}  {interval}  n={entry['n']}{unscored}")
     for reason, n in found["reasons"].items():
         click.echo(f"  unscored: {n} × {reason}")
+    if "account" in found:
+        click.echo(f"  {told(found['account'])}")
     if found["failed_before"]:
         click.echo(f"  not judged: {found['failed_before']} whose description failed or is missing")

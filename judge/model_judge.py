@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from engines.account import paid
 from engines.base import Answer, Engine, Fault, Request
 from flawscribe.records import Criterion, FailureKind, Row
 from judge.task import CRITERIA, Outcome, Task, flawless, row
@@ -38,7 +39,7 @@ class ModelJudge:
             yield from _taken(done)
             number, criterion, at = request.id.split()
             entry = waiting[number]
-            entry.take(criterion, int(at), _outcome(answer), answer)  # type: ignore[arg-type]
+            entry.take(criterion, int(at), _outcome(request, answer), answer)  # type: ignore[arg-type]
             if entry.complete:
                 yield waiting.pop(number).row()
         yield from _taken(done)
@@ -55,11 +56,11 @@ class ModelJudge:
         )
 
 
-def _outcome(answer: Answer | Fault) -> Outcome:
+def _outcome(request: Request, answer: Answer | Fault) -> Outcome:
     """The score, or why there is none: a fault, an answer cut off, an answer that does not validate."""
+    details = {"usage": paid(request, answer).model_dump(exclude_defaults=True)}
     if isinstance(answer, Fault):
-        return Outcome(None, f"{answer.kind.value}: {answer.message}")
-    details = {"usage": answer.usage.model_dump()}
+        return Outcome(None, f"{answer.kind.value}: {answer.message}", details)
     if answer.finish_reason == "length":
         return Outcome(None, f"truncated: the answer was cut off at {MAX_TOKENS} tokens", details)
     if not isinstance(answer.text, str):  # an engine passed on what its server sent

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import prompts as prompt_files
+from engines.account import account_of, usage_in
 from engines.base import Engine
+from engines.prices import price_of
 from engines.registry import build, served_model
 from flawscribe.errors import SetupError, UserError
-from flawscribe.records import Row, Sample, Verdict
+from flawscribe.records import Row, Sample, Usage, Verdict
 from flawscribe.runs import Run, key_of, record_of
 from flawscribe.stages import Counts, noted, run_stage
 from judge import claims_judge
@@ -36,13 +38,15 @@ def judge_run(
     window: int | None = None,
     timeout: float = 120.0,
     retries: int = 4,
+    prices: str | Path | None = None,
 ) -> Counts:
     """Judge the descriptions without a verdict, of samples whose golden data is defective and has texts.
 
     `judge` is "claims" (offline, not an LLM) or the name under which a server offers a model; its key is
     read from the environment variable `key_env`. `tell` (default: a line on stderr) hears what leaves the
     machine before the first call. An answer that does not validate leaves its verdict unscored; so does a
-    server's fault, and the next pass asks again. Raises UserError for arguments that do not fit,
+    server's fault, and the next pass asks again. `prices` is a file for `engines.prices`, by which the cost is
+    noted beside calls and tokens. Raises UserError for arguments that do not fit,
     SetupError where the model cannot be asked at all.
     """
     say = tell or (lambda line: print(line, file=sys.stderr))
@@ -51,6 +55,9 @@ def judge_run(
     offline = judge == claims_judge.NAME
     if offline and base_url is not None:
         raise UserError("--judge-base-url needs --judge MODEL: claims asks no server")
+    if offline and prices is not None:
+        raise UserError("--prices needs --judge MODEL: claims costs nothing")
+    price = price_of(prices, judge) if prices is not None else None
     asked = {} if offline else {name: prompt_files.load(f"judge_{name}", prompts) for name in CRITERIA}
     settings: dict[str, Any] = {"judge": judge} | (
         {"version": claims_judge.VERSION}
@@ -82,7 +89,9 @@ def judge_run(
 
     with run.lock():
         counts = run_stage(run, STAGE, settings, key, process, samples=samples, redo=redo)
-        run.note(STAGE, judge=claims_judge.TOLD if offline else judge, tokens=_tokens(run))
+        account = account_of(_usages(run))
+        facts = account.facts() | (price.facts(account) if price else {})
+        run.note(STAGE, judge=claims_judge.TOLD if offline else judge, account=facts)
     return counts
 
 
@@ -128,16 +137,13 @@ def judging(
         raise type(e)(told) from e
 
 
-def _tokens(run: Run) -> dict[str, int]:
-    """Tokens of all answers on record, those of superseded rows too: they were paid for."""
-    total = {"prompt_tokens": 0, "completion_tokens": 0}
+def _usages(run: Run) -> Iterator[Usage]:
+    """What each row on record was paid with, superseded ones too."""
     for row in run.rows(STAGE):
-        for criterion in CRITERIA if row.ok else ():
-            verdict = record_of(row, Verdict, STAGE, criterion)
-            try:
-                for compared in verdict.details.get("references", ()):
-                    for name in total:
-                        total[name] += int(compared.get("usage", {}).get(name, 0))
-            except (AttributeError, TypeError, ValueError) as e:
-                raise UserError(f"the {STAGE} row of {row.id!r} is damaged: give --redo {STAGE}") from e
-    return total
+        verdicts = [record_of(row, Verdict, STAGE, criterion) for criterion in CRITERIA if row.ok]
+        compared = (c for verdict in verdicts for c in _listed(verdict.details.get("references")))
+        yield sum((usage_in(entry) for entry in compared), Usage())
+
+
+def _listed(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else []

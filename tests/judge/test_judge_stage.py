@@ -122,7 +122,13 @@ def test_a_model_scores_each_criterion_in_a_call_of_its_own(tmp_path: Path) -> N
         len(heard) == 1 and server.url in heard[0] and "no image" in heard[0] and "3 descriptions" in heard[0]
     )
     stage = run.info()["stages"]["judge"]
-    assert stage["tokens"] == {"prompt_tokens": 400, "completion_tokens": 20}
+    assert stage["account"] == {
+        "rows": 2,
+        "prompt_tokens": 400,
+        "completion_tokens": 20,
+        "calls": 4,
+        "repairs": 0,
+    }
     assert KEY not in "".join(path.read_text() for path in run.path.rglob("*.json*"))
 
 
@@ -167,7 +173,7 @@ def test_going_on_asks_only_for_what_is_missing(tmp_path: Path) -> None:
         assert scores(run, "s5") == (None, None)
         assert judge_run(run, judge="m", base_url=server.url).kept == 6
         assert len(server.bodies) == 12
-    assert run.info()["stages"]["judge"]["tokens"]["prompt_tokens"] == 1000
+    assert run.info()["stages"]["judge"]["account"]["prompt_tokens"] == 1000
 
 
 def test_a_passing_fault_is_unscored_and_asked_again(tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""What asking has cost: calls and tokens, of one answer, of a row, of a whole stage.
+
+The rows are the books: each holds what was paid for it, failed ones and superseded ones too, so that a kill loses
+no more than what was in flight, and passes add up.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engines.base import Answer, Fault, Request
+from flawscribe.records import FailureKind, Usage
+
+_UNASKED = {
+    FailureKind.MISSING_IMAGE,
+    FailureKind.BROKEN_IMAGE,
+    FailureKind.IMAGE_TOO_LARGE,
+    FailureKind.MISSING_ANSWER,
+}
+
+
+def paid(request: Request, answer: Answer | Fault) -> Usage:
+    """What a request's answer, or its failure, counts for."""
+    if isinstance(answer, Fault) and answer.kind in _UNASKED:
+        return Usage()
+    return answer.usage.model_copy(update={"calls": 1, "repairs": int(request.attempt > 1)})
+
+
+@dataclass(frozen=True)
+class Account:
+    """The sum over a stage's rows; `batch` is the part of it that came as batches.
+
+    `rows` is the number of those that were asked for, twice where one was asked for again.
+    """
+
+    total: Usage = field(default_factory=Usage)
+    batch: Usage = field(default_factory=Usage)
+    rows: int = 0
+
+    def facts(self) -> dict[str, int]:
+        """What `run.json` holds of it."""
+        facts = {"rows": self.rows, **self.total.model_dump(exclude={"batch"})}
+        return {name: n for name, n in facts.items() if n or name != "cached_tokens"}
+
+
+def told(facts: Mapping[str, Any]) -> str:
+    """One line on an account as `run.json` holds it, with its cost where there were prices."""
+    repairs, cached = facts["repairs"], facts.get("cached_tokens", 0)
+    again = f" ({repairs:,} of them second attempts)" if repairs else ""
+    line = f"{facts['calls']:,} call{'' if facts['calls'] == 1 else 's'}{again}, "
+    if facts["prompt_tokens"] or facts["completion_tokens"]:
+        line += f"{facts['prompt_tokens']:,} tokens in{f' ({cached:,} cached)' if cached else ''}"
+        line += f" and {facts['completion_tokens']:,} out"
+    else:
+        line += "no tokens counted"
+    if "cost" in facts:
+        line += f": {amount(facts['cost'])} {facts['currency']} by {facts['prices']}"
+    return line
+
+
+def amount(money: float) -> str:
+    """Two decimals, or as many as show two figures of a small amount."""
+    return f"{money:,.2f}" if money >= 1 or money == 0 else f"{money:.{1 - math.floor(math.log10(money))}f}"
+
+
+def account_of(usages: Iterable[Usage]) -> Account:
+    """The account over what each row (also one that a later one replaced) counts for."""
+    sums = {False: [0] * 5, True: [0] * 5}
+    rows = 0
+    for usage in usages:
+        sums[usage.batch] = [a + b for a, b in zip(sums[usage.batch], _numbers(usage), strict=True)]
+        rows += usage.calls > 0
+    batch = _usage(sums[True])
+    return Account(_usage(sums[False]) + batch, batch, rows)
+
+
+def usage_in(record: Any) -> Usage:
+    """The usage that a row's record holds under "usage"; none where it holds none that can be read."""
+    try:
+        return Usage.model_validate(record["usage"])
+    except (KeyError, TypeError, ValueError):
+        return Usage()
+
+
+def _numbers(usage: Usage) -> list[int]:
+    return [
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_tokens,
+        usage.calls,
+        usage.repairs,
+    ]
+
+
+def _usage(numbers: list[int]) -> Usage:
+    prompt, completion, cached, calls, repairs = numbers
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=cached,
+        calls=calls,
+        repairs=repairs,
+    )
