@@ -16,6 +16,7 @@ from describe.schedule import describe_samples
 from engines.account import Account, account_of, usage_in
 from engines.base import Engine
 from engines.openai_body import Form
+from engines.prefix_cache import told
 from engines.prices import price_of
 from engines.registry import WAIT, build, check_params, choose, is_served, served_model
 from flawscribe.errors import UserError, did_you_mean
@@ -155,6 +156,8 @@ def describe_run(
             rows = describe_samples(_kept(chain([first], pairs), keys), asker, how.plan)
             # By the end it is known what the server did not accept.
             yield from noted(rows, lambda: run.note(STAGE, reason=reason, engine=asker.facts()))
+            if tell and (line := told(asker.facts())):
+                tell(line)
         finally:
             asker.close()
 

@@ -18,6 +18,7 @@ from engines.openai_answers import MALFORMED, answer_of
 from engines.openai_body import Form
 from engines.openai_faults import Refusal, Reply, pause, refusal_of
 from engines.openai_http import LostError, Server, SlowError, TooLargeError, UnreachableError, is_local
+from engines.openai_prefix import ServedPrefixes
 from engines.registry import Options
 from engines.window import Window
 from flawscribe import secrets
@@ -55,6 +56,7 @@ class OpenAIEngine:
         local = is_local(urlsplit(url).hostname or "")
         self._window = Window(options.window or (LOCAL_WINDOW if local else REMOTE_WINDOW), adapts=not local)
         self._form = Form(model, options.params)
+        self._prefixes = ServedPrefixes(model)
         self._reached = self._answered = False
         self._gone: float | None = None
         self._lost = 0
@@ -62,6 +64,12 @@ class OpenAIEngine:
 
     def stream(self, requests: Iterator[Request | None]) -> Iterator[_Outcome]:
         """Answers as they come. The first requests go one at a time, to learn what the server accepts."""
+        for request, outcome in self._answers(requests):
+            self._prefixes.note(request, outcome)
+            yield request, outcome
+        self._loop.run_until_complete(self._prefixes.measure(self._server))
+
+    def _answers(self, requests: Iterator[Request | None]) -> Iterator[_Outcome]:
         attempts = 0
         while not self._answered and attempts < FIRST_ATTEMPTS:
             if (request := next(requests, None)) is None:
@@ -236,6 +244,7 @@ class OpenAIEngine:
             "model": self._model,
             "window": self._window.most,
             "not_accepted": self._form.dropped,
+            **self._prefixes.facts(),
         }
 
     def close(self) -> None:

@@ -49,17 +49,18 @@ class Server:
         self._seconds = seconds
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: bytes) -> Reply:
-        """The answer to `body` sent to the path below the base; raises the errors above."""
-        return await self._send("POST", path, body, self._seconds)
+    async def post(self, path: str, body: bytes, root: bool = False) -> Reply:
+        """The answer to `body` sent to the path below the base (or its root, without /v1); raises the errors above."""
+        return await self._send("POST", path, body, self._seconds, root)
 
-    async def get(self, path: str, seconds: float) -> Reply:
+    async def get(self, path: str, seconds: float, root: bool = False) -> Reply:
         """The answer to a GET."""
-        return await self._send("GET", path, None, seconds)
+        return await self._send("GET", path, None, seconds, root)
 
-    async def _send(self, method: str, path: str, body: bytes | None, seconds: float) -> Reply:
+    async def _send(self, method: str, path: str, body: bytes | None, seconds: float, root: bool) -> Reply:
         parts = self._parts
-        url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
+        base = parts.path.rstrip("/")
+        url = urlunsplit(parts._replace(path=(base.removesuffix("/v1") if root else base) + path))
         if self._session is None:  # made here because it belongs to the running event loop
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),

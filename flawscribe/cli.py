@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("report.command:report", "Evaluate a run and write its HTML report."),
     "export": ("report.export_command:export", "Write one row a sample: JSONL, CSV, Parquet or COCO."),
     "scenes": ("scenes.command:scenes", "Draw pictures with exactly known defects."),
+    "serve": ("engines.serve_command:serve", "Serve a model with vLLM on this machine."),
     "models": ("flawscribe.models_command:models_command", "List the models that can be named."),
 }
 EPILOG = """

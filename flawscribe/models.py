@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from flawscribe.errors import SetupError, UserError, did_you_mean, one_line
+from flawscribe.presets import presets
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w][\w./-]*)?")
 _CONTENT = (".safetensors", ".json", ".jinja", ".model", ".txt")
@@ -53,13 +54,18 @@ PACKAGED: dict[str, tuple[Path, str]] = {
 
 
 def resolve_model(name: str) -> ModelRef:
-    """What `name` stands for: a packaged model, a directory with a checkpoint, or a hub id `org/name[@revision]`.
+    """What `name` stands for: a packaged model, a preset, a directory with a checkpoint, or a hub id.
 
-    Nothing is fetched. Raises UserError for any other name, SetupError for missing packaged weights.
+    A hub id is `org/name[@revision]`; a preset is its hub id, so that rows are the same under either name. Nothing
+    is fetched. Raises UserError for any other name, SetupError for missing packaged weights.
     """
     if name in PACKAGED:
         path = _present(PACKAGED[name][0])
         return ModelRef(name, str(path), directory_digest(path), "packaged")
+    if (preset := presets().get(name)) is not None and preset.hub_id is not None:
+        if preset.revision == "main":
+            return ModelRef(preset.hub_id, preset.hub_id, "main", "hub")
+        return ModelRef(f"{preset.hub_id}@{preset.revision}", preset.hub_id, preset.revision, "hub")
     try:
         folder = Path(name).expanduser()
         is_folder = bool(name) and folder.is_dir()
@@ -72,7 +78,7 @@ def resolve_model(name: str) -> ModelRef:
     if _HUB_ID.fullmatch(name):
         hub_id, _, revision = name.partition("@")
         return ModelRef(name, hub_id, revision or "main", "hub")
-    hint = did_you_mean(name, PACKAGED)
+    hint = did_you_mean(name.lower(), presets())
     raise UserError(f"no model {name!r}.{hint} Or give a directory with a checkpoint, or a hub id org/name")
 
 

@@ -71,6 +71,8 @@ def test_missing_weights_are_a_matter_of_set_up(tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_verb_lists_them() -> None:
-    listed = json.loads(CliRunner().invoke(models_command, ["--json"]).output)
-    assert [m["name"] for m in listed] == ["nano"]
-    assert "nano" in CliRunner().invoke(models_command).output
+    listed = {m["name"]: m for m in json.loads(CliRunner().invoke(models_command, ["--json"]).output)}
+    assert Path(listed["nano"]["path"], "model.safetensors").is_file()
+    assert listed["qwen3-vl-4b"]["revision"] == "main" and listed["qwen3-vl-4b"]["licence"] == "Apache-2.0"
+    table = CliRunner().invoke(models_command).output
+    assert all(name in table for name in listed)
