@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from describe.boxes import convention
 from flawscribe.errors import UserError
 from flawscribe.models import resolve_model
 from flawscribe.presets import ALLOWANCE, cached, preset_of, presets
@@ -37,6 +38,11 @@ def test_the_table_agrees_with_nano_itself() -> None:
     with safe_open(folder / "model.safetensors", "np") as weights:
         n = sum(weights.get_tensor(name).size for name in weights.keys())  # noqa: SIM118 (no mapping)
     assert nano.parameters == round(n / 1e9, 3)
+
+
+@pytest.mark.parametrize("name", [name for name, preset in presets().items() if preset.boxes])
+def test_boxes_are_those_that_the_grounded_protocol_takes_the_model_to_write(name: str) -> None:
+    assert convention("auto", resolve_model(name)).name == presets()[name].boxes
 
 
 def test_memory_is_weights_one_context_and_an_allowance() -> None:
