@@ -80,7 +80,7 @@ def describe(*arguments: object) -> str:
 
 def check_cached(run: Path, told: str) -> None:
     """Nine in ten of the instructions' tokens were found in the cache, the first request's among those asked for."""
-    engine = json.loads((run / "run.json").read_text())["describe"]["engine"]
+    engine = json.loads((run / "run.json").read_text())["stages"]["describe"]["engine"]
     cache = engine["prefix_cache"]
     assert cache["rate"] >= 0.9 and cache["in_whole_blocks"] >= 0.6 * cache["instruction_tokens"]
     assert f"prefix cache: {cache['rate']:.0%}".replace("%", " %") in told
