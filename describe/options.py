@@ -68,6 +68,11 @@ _OPTIONS = (
         type=click.IntRange(1, 100),
         help="Ask each image so many times (above temperature 0) and take what most say.",
     ),
+    click.option(
+        "--calibration",
+        metavar="FILE",
+        help="From flawscribe calibrate: calibrate P(defective), and decide by its threshold.",
+    ),
     click.option("--window", type=click.IntRange(1), help="Requests in flight (default: the engine's own)."),
     click.option(
         "--timeout",

@@ -9,6 +9,8 @@ from typing import Any
 import prompts as prompt_files
 from describe.batch import BatchEngine, emit
 from describe.boxes import ASKED_FOR, convention
+from describe.calibrated import calibrated, note
+from describe.calibration import Calibration, check, read
 from describe.protocol import MAX_TOKENS, STAGE, Ask, Plan
 from describe.protocols import ONE_CALL, PROTOCOLS
 from describe.sampled import sampled
@@ -38,6 +40,7 @@ class Describing:
     ask: Ask
     plan: Callable[[Sample], Plan]
     settings: dict[str, Any]
+    calibration: Calibration | None = None
 
     def key(self, sample: Sample, digests: Digests) -> str | Failure:
         """The key of a sample's row, or why the sample cannot be asked about."""
@@ -62,6 +65,7 @@ def describing(
     params: Mapping[str, Any] | None = None,
     samples: int = 1,
     boxes: str = "auto",
+    calibration: str | Path | None = None,
 ) -> Describing:
     """Check and collect what decides the answers; UserError for arguments that do not fit."""
     if protocol not in PROTOCOLS:
@@ -94,9 +98,16 @@ def describing(
         **({"samples": samples} if samples > 1 else {}),
         **({"boxes": counted.told()} if protocol == "grounded" else {}),
     }
-    if samples > 1:
-        return Describing(ref, ask, lambda sample: sampled(plan, sample, ask, samples), settings)
-    return Describing(ref, ask, lambda sample: plan(sample, ask), settings)
+
+    def begin(sample: Sample) -> Plan:
+        return sampled(plan, sample, ask, samples) if samples > 1 else plan(sample, ask)
+
+    if calibration is None:
+        return Describing(ref, ask, begin, settings)
+    fitted = read(calibration)
+    check(fitted, settings, calibration)
+    settings["calibration"] = fitted.settings()
+    return Describing(ref, ask, lambda s: calibrated(lambda: begin(s), fitted), settings, fitted)
 
 
 def describe_run(
@@ -118,9 +129,9 @@ def describe_run(
 ) -> Counts:
     """Describe the run's samples that have no good row yet. The engine starts only if there are any.
 
-    `asked` is for `describing`: model, protocol, prompts, max_tokens, temperature, seed, samples, boxes. With
-    `from_batch` the answers are those of batch files (see `describe.batch`), and no server is asked. `prices` is a
-    file for `engines.prices`, by which the run's cost is noted beside its calls and tokens. `tell` gets one line on
+    `asked` is for `describing`: model, protocol, prompts, max_tokens, temperature, seed, samples, boxes, calibration.
+    With `from_batch` the answers are those of batch files (see `describe.batch`), and no server is asked. `prices` is
+    a file for `engines.prices`, by which the run's cost is noted beside its calls and tokens. `tell` gets one line on
     which engine is used and why, and what leaves the machine; `quiet` draws no progress bar.
     Raises UserError for arguments that do not fit, SetupError where the model cannot be asked at all.
     """
@@ -167,6 +178,8 @@ def describe_run(
         )
         account = account_of_run(run)
         run.note(STAGE, account=account.facts() | (price.facts(account) if price else {}))
+        if how.calibration is not None:
+            note(run, how.calibration, digests, tell)
     return counts
 
 

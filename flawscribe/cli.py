@@ -17,6 +17,10 @@ from flawscribe.secrets import blotted
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("report.run_command:run", "Describe, mark, judge and report: the whole job."),
     "describe": ("describe.command:describe", "Say what is wrong with each image."),
+    "calibrate": (
+        "describe.calibrate_command:calibrate",
+        "Fit P(defective) and its threshold to golden labels.",
+    ),
     "segment": ("segment.command:segment", "Mark where each image is defective."),
     "judge": ("judge.command:judge", "Score descriptions against golden ones."),
     "report": ("report.command:report", "Evaluate a run and write its HTML report."),

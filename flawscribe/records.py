@@ -96,11 +96,14 @@ class Description(Record):
     """The describing model's answer for one image.
 
     `p_defective` is the probability of `true` against `false` at the answer's boolean; None where
-    the engine reports no token probabilities. `text` is empty exactly when not `defective`.
+    the engine reports no token probabilities. Where a calibration was used, `p_defective` is the calibrated
+    probability, which decides `defective`, and `p_raw` the model's own; else `p_raw` is None. `text` is empty
+    exactly when not `defective`.
     """
 
     defective: bool
     p_defective: Probability | None = None
+    p_raw: Probability | None = None
     text: str = ""
     findings: tuple[Finding, ...] = ()
     steps: dict[str, str] = Field(default_factory=dict)

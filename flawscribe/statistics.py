@@ -54,6 +54,16 @@ def mean(values: Sequence[float] | np.ndarray, seed: int = 0) -> Estimate:
     return bootstrap(np.mean, values, seed=seed)
 
 
+def share(hits: int, n: int) -> Estimate:
+    """`hits` of `n` as a share, with Wilson's interval: unlike a bootstrap's it is no point where all or none hit."""
+    if not n:
+        return Estimate(None, None, None, 0)
+    from scipy.stats import binomtest
+
+    told = binomtest(hits, n).proportion_ci(method="wilson")
+    return Estimate(hits / n, float(told.low), float(told.high), n)
+
+
 def auc(
     labels: Sequence[float] | np.ndarray, scores: Sequence[float] | np.ndarray, seed: int = 0
 ) -> Estimate:
