@@ -58,6 +58,7 @@ def describe(
 ) -> None:
     """Describe the defects of every image of INPUT: a manifest, a folder of images, or a run directory."""
     from describe.stage import describe_run
+    from flawscribe.errors import UserError
     from flawscribe.external import import_descriptions
     from flawscribe.inputs import open_run
     from flawscribe.records import Description
@@ -66,6 +67,8 @@ def describe(
     def tell(line: str) -> None:
         click.echo(line, err=True)
 
+    if descriptions is not None and options["calibration"] is not None:
+        raise UserError("--calibration is for a model's answers: --descriptions has its own P(defective)")
     run = open_run(input, out)
     if emit_batch is not None:
         _emit(run, emit_batch, options, as_json)

@@ -58,6 +58,8 @@ def run_pipeline(
 
     check_redo(redo)
     say = tell or (lambda line: None)
+    if descriptions is not None and describing.get("calibration") is not None:
+        raise UserError("--calibration is for a model's answers: --descriptions has its own P(defective)")
     if judge != "claims":
         _check_judge(judge, judge_base_url, judge_key_env)
     counts: dict[str, Counts | None] = {}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from describe.calibrate import calibrate, fit_temperature, rescaled
+from describe.calibrate import calibrate, fit_temperature, labelled, rescaled
 from describe.calibrate_command import calibrate as command
 from describe.calibration import COOLEST, HOTTEST, Calibration, check, read, scaled, write
 from describe.thresholds import best, rule
@@ -127,13 +127,7 @@ def test_a_run_is_fitted_and_what_is_left_out_is_counted(tmp_path: Path) -> None
 
 def test_of_a_calibrated_run_the_models_own_probabilities_are_fitted(tmp_path: Path) -> None:
     run = described(tmp_path, [True, False] * 10, [0.9] * 20, p_raw=0.4)
-    assert set(calibrate_p(run)) == {0.4}
-
-
-def calibrate_p(run: Run) -> list[float]:
-    from describe.calibrate import labelled
-
-    return list(labelled(run).p)
+    assert set(labelled(run).p) == {0.4}
 
 
 def test_few_and_separable_data_are_told(tmp_path: Path) -> None:

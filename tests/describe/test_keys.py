@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from injections import reply
 from PIL import Image
+from test_calibrate import made
 
 import prompts
+from describe.calibration import about_p, write
 from describe.command import describe
 from describe.stage import describe_run, describing
 from engines import Answer, Request
@@ -46,6 +48,8 @@ OTHER: dict[str, tuple[Setting, Setting]] = {
         {"protocol": "grounded", "model": "org/qwen3-vl"},
         {"protocol": "grounded", "model": "org/qwen2.5-vl"},
     ),
+    "calibration": ({}, {"calibration": "fitted.json"}),
+    "calibration: threshold": ({"calibration": "fitted.json"}, {"calibration": "stricter.json"}),
     "replay": (
         {"engine": "replay", "replay": "answers.jsonl"},
         {"engine": "replay", "replay": "other.jsonl"},
@@ -63,6 +67,7 @@ SAME: dict[str, tuple[Setting, Setting]] = {
     "quiet": ({}, {"quiet": True}),
     "from_batch": ({"base_url": SERVER}, {"from_batch": ["no such file"]}),
     "seed: of greedy answers": ({}, {"seed": 5}),
+    "calibration: its file's name": ({"calibration": "fitted.json"}, {"calibration": "copied.json"}),
     "params: none": ({}, {"params": {}}),
     "params: order": ({"params": {"a": 1, "b": 2}}, {"params": {"b": 2, "a": 1}}),
 }
@@ -88,6 +93,9 @@ class Recording:
             Image.new("RGB", (8, 8), (40 * i, 0, 0)).save(folder / f"{name}.png")
         (folder / "answers.jsonl").write_text("")
         (folder / "other.jsonl").write_text("\n")
+        fitted_for = about_p(describing().settings)
+        for name, threshold in (("fitted", 0.4), ("copied", 0.4), ("stricter", 0.5)):
+            write(made(fitted_for=fitted_for, threshold=threshold), folder / f"{name}.json")
         (folder / "own prompts").mkdir()
         self.own_prompts()
         self.run = Run.create(folder / "run")
