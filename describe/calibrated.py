@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from describe.calibration import Calibration
 from describe.probability import p_defective
-from describe.protocol import STAGE, Plan, added
+from describe.protocol import STAGE, Plan
 from describe.wire import read_object
 from engines.base import Answer, Fault, Request
 from flawscribe.images import Digests, ImageFailure
@@ -86,7 +86,7 @@ def _asked_again(plan: Callable[[], Plan], known: Known, first: Description, why
     asked anew. Where it still comes to no (a majority of several, findings that verifying strikes out), the next no is
     fixed too. The changed answer keeps its first P: that of a fixed word is 1 and says nothing.
     """
-    spent, fixed, found = first.usage, set[Request](), first
+    fixed, found = set[Request](), first
     while not found.defective:
         noes = [
             no for request, answer in known.items() if request not in fixed and (no := _no(request, answer))
@@ -103,10 +103,8 @@ def _asked_again(plan: Callable[[], Plan], known: Known, first: Description, why
         again = yield from _going_on(plan(), known)
         if isinstance(again, Fault):
             return again
-        spent, found = added(spent, answer.usage), again
-    return _noted(
-        found.model_copy(update={"usage": spent}), f"asked again with Defective fixed to true: {why}"
-    )
+        found = again
+    return _noted(found, f"asked again with Defective fixed to true: {why}")
 
 
 def _going_on(plan: Plan, known: Known) -> Plan:

@@ -94,7 +94,7 @@ def test_at_the_threshold_a_model_that_saw_nothing_is_asked_once_more() -> None:
     found = Description.model_validate(row.record)
     assert found.text == "Six fingers." and found.p_raw == pytest.approx(0.4)
     assert found.steps["calibration"].startswith("asked again with Defective fixed to true: P 0.4")
-    assert found.usage == Usage(prompt_tokens=20, completion_tokens=2)
+    assert found.usage == Usage(prompt_tokens=20, completion_tokens=2, calls=2)
     assert len(asked) == 2 and asked[1].schema != asked[0].schema
     assert asked[1].schema and asked[1].schema["properties"]["Description"]["minItems"] == 1
     assert (asked[1].system, asked[1].user) == (asked[0].system, asked[0].user)
