@@ -4,8 +4,6 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from describe.boxes import Convention, Pixels
 from describe.probability import p_defective
 from describe.protocol import Ask, Plan, described, request_for
@@ -14,6 +12,7 @@ from engines.base import Answer, Fault, Request
 from flawscribe.errors import is_text
 from flawscribe.images import ImageFailure, load_image
 from flawscribe.records import Description, FailureKind, Finding, Sample
+from flawscribe.schemas import Schema
 
 
 def schema(number: dict[str, Any]) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def schema(number: dict[str, Any]) -> dict[str, Any]:
     return object_schema(Defective={"type": "boolean"}, Findings=findings)
 
 
-_VALIDATOR = Draft202012Validator(schema({"type": "number"}))
+_VALIDATOR = Schema(schema({"type": "number"}))
 """Of answers: a corner may lie a little outside, which a server that holds the model to the schema does not allow."""
 
 

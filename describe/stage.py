@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from flawscribe.errors import UserError, did_you_mean
 from flawscribe.images import Digests, ImageFailure
 from flawscribe.models import ModelRef, resolve_model
 from flawscribe.records import Failure, Row, Sample, Usage
-from flawscribe.runs import Run, key_of
+from flawscribe.runs import Keys, Run
 from flawscribe.stages import Counts, noted, run_stage
 
 FORMAT = 2
@@ -48,7 +49,11 @@ class Describing:
             image = digests.digest(sample.image)
         except ImageFailure as e:
             return e.failure(STAGE)
-        return key_of(stage=STAGE, format=FORMAT, image=image, text=sample.prompt, **self.settings)
+        return self._keys(image=image, text=sample.prompt)
+
+    @cached_property
+    def _keys(self) -> Keys:
+        return Keys("image", "text", stage=STAGE, format=FORMAT, **self.settings)
 
 
 def describing(

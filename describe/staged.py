@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from describe.probability import p_defective
 from describe.protocol import Ask, Asking, Got, Plan, added, asked, prompted
 from describe.wire import MOST_FINDINGS, NO_TEXT, SEVERITY, TEXT, agreement, object_schema, read_object
 from engines.base import Answer, Fault, Request
 from flawscribe.errors import is_text
 from flawscribe.records import Description, FailureKind, Finding, Sample
+from flawscribe.schemas import Schema
 from prompts.loader import quote
 
 _FINDING = object_schema(What=TEXT, Where=TEXT, Severity=SEVERITY)
@@ -30,7 +29,7 @@ VERIFY = object_schema(
 )
 REPORT = object_schema(Description={"type": "string", "minLength": 1, "maxLength": 4000})
 _SCHEMAS = {"inspect": INSPECT, "verify": VERIFY, "report": REPORT}
-_VALIDATORS = {step: Draft202012Validator(schema) for step, schema in _SCHEMAS.items()}
+_VALIDATORS = {step: Schema(schema) for step, schema in _SCHEMAS.items()}
 
 
 Found = dict[str, Any]

@@ -10,12 +10,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-
 from engines.base import Fault
 from flawscribe.errors import is_text, one_line
 from flawscribe.records import FailureKind
+from flawscribe.schemas import Schema
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -28,7 +26,7 @@ SCHEMA: dict[str, Any] = {
 }
 """`{"Defective": bool, "Description": [str] | []}`; that both agree is checked after decoding."""
 
-VALIDATOR = Draft202012Validator(SCHEMA)
+VALIDATOR = Schema(SCHEMA)
 MOST_FINDINGS = 12
 """The longest list of defects that is taken, for protocols that have them listed."""
 TEXT = {"type": "string", "minLength": 1, "maxLength": 600}
@@ -107,9 +105,7 @@ def parse(answer: str) -> Parsed | Fault:
     return Parsed(defective, text, notes)
 
 
-def read_object(
-    answer: str, validator: Draft202012Validator
-) -> tuple[dict[str, Any], dict[str, str]] | Fault:
+def read_object(answer: str, validator: Schema) -> tuple[dict[str, Any], dict[str, str]] | Fault:
     """The one JSON object that the whole answer is, valid under the schema, and what was taken off around it."""
     notes: dict[str, str] = {}
     if thoughts := _THOUGHTS.match(answer):
@@ -135,7 +131,7 @@ def read_object(
             return Fault(FailureKind.REFUSED, _showing("the model declined", answer))
         return Fault(FailureKind.INVALID_JSON, _showing(f"not JSON ({one_line(e, 80)})", answer))
     try:
-        error = best_match(validator.iter_errors(found))
+        error = validator.error(found)
     except RecursionError:  # its message repeats the value, at whatever depth
         return Fault(FailureKind.INVALID_ANSWER, _showing("nested too deeply", answer))
     if error:

@@ -84,7 +84,9 @@ def read_bytes(path: str) -> bytes:
     """The file's bytes; ImageFailure where it is missing, not a regular file, unreadable, empty or over 100 MB."""
     try:
         with _regular(path) as f:
-            data = f.read(MAX_BYTES + 1)
+            data = f.read(
+                os.fstat(f.fileno()).st_size + 1
+            )  # no more than is there: the buffer is made for it
     except (FileNotFoundError, NotADirectoryError) as e:
         raise ImageFailure(FailureKind.MISSING_IMAGE, f"{path}: no such file") from e
     except (OSError, ValueError) as e:

@@ -3,10 +3,8 @@
 import json
 from typing import Any, Literal
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-
 from flawscribe.errors import one_line
+from flawscribe.schemas import Schema
 
 Score = Literal[0, 1, 2]
 SCHEMA: dict[str, Any] = {
@@ -22,7 +20,7 @@ SCHEMA: dict[str, Any] = {
     "required": ["Score"],
     "additionalProperties": False,
 }
-_VALIDATOR = Draft202012Validator(SCHEMA)
+_VALIDATOR = Schema(SCHEMA)
 _SHOWN = 80
 
 
@@ -35,7 +33,7 @@ def parse(answer: str) -> Score | str:
     except (ValueError, RecursionError):
         return f"invalid JSON: {one_line(answer, _SHOWN)}"
     try:
-        error = best_match(_VALIDATOR.iter_errors(found))
+        error = _VALIDATOR.error(found)
     except RecursionError:  # its message repeats the value, at whatever depth
         return f"not one score of 0, 1 or 2 (nested too deeply): {one_line(answer, _SHOWN)}"
     if error:

@@ -1,0 +1,30 @@
+"""JSON schemas: what fits is known fast, what does not is explained."""
+
+from functools import cached_property
+from typing import Any
+
+import fastjsonschema
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.exceptions import best_match
+
+
+class Schema:
+    """A JSON schema of what both libraries read alike: types, enums, required and additional properties, bounds."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self.schema = schema
+
+    @cached_property
+    def _check(self) -> Any:
+        return fastjsonschema.compile(self.schema, use_default=False)
+
+    def error(self, found: Any) -> ValidationError | None:
+        """What is wrong with a value, as jsonschema tells it; None where it fits. RecursionError for endless nesting.
+
+        jsonschema's own way through a small answer takes longer than to read it from the network.
+        """
+        try:
+            self._check(found)
+        except fastjsonschema.JsonSchemaException:
+            return best_match(Draft202012Validator(self.schema).iter_errors(found))
+        return None
