@@ -73,7 +73,18 @@ SAME: dict[str, tuple[Setting, Setting]] = {
 }
 """Likewise, under which the answers are those that are there."""
 
-NOT_ABOUT_ANSWERS = {"run", "input", "out", "redo", "as_json", "debug", "descriptions", "emit_batch", "prices", "asked"}
+NOT_ABOUT_ANSWERS = {
+    "run",
+    "input",
+    "out",
+    "redo",
+    "as_json",
+    "debug",
+    "descriptions",
+    "emit_batch",
+    "prices",
+    "asked",
+}
 
 
 def test_every_setting_is_tested_here() -> None:
