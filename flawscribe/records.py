@@ -16,6 +16,7 @@ Category = Literal["body", "faces", "animals", "objects", "logical_defects"]
 Criterion = Literal["completeness", "precision"]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Quality = Annotated[float, Field(ge=1, le=5, allow_inf_nan=False)]
+Coordinate = Annotated[float, Field(ge=0, le=100_000_000)]  # no picture has longer sides
 
 
 class Record(BaseModel):
@@ -62,7 +63,7 @@ class Finding(Record):
     kind: str | None = None
     part: str | None = None
     location: str | None = None
-    box: tuple[float, float, float, float] | None = None
+    box: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
     severity: Literal["slight", "moderate", "severe"] | None = None
 
 

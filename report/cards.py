@@ -28,6 +28,7 @@ class Picture:
     golden: str | None = None
     predicted: str | None = None
     blanked: str | None = None
+    boxes: str | None = None
     golden_area: float | None = None
     iou: float | None = None
     problem: str | None = None
@@ -115,7 +116,9 @@ def _picture(j: Joined) -> Picture:
         uri, (width, height) = pictures.thumbnail(j.sample.image)
     except ImageFailure as e:
         return Picture(problem=e.failure("report").message)
-    return Picture(uri, width, height, is_animated(j.sample.image), **_overlays(j))
+    boxes = [f.box for f in j.description.findings if f.box is not None] if j.description else []
+    drawn = pictures.outlines(boxes, (width, height)) if boxes else None
+    return Picture(uri, width, height, is_animated(j.sample.image), boxes=drawn, **_overlays(j))
 
 
 def _overlays(j: Joined) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""COCO's form of a run: images, one annotation a mask, and beside them what COCO has no place for."""
+"""COCO's form of a run: images, annotations of masks and of boxes, and beside them what COCO has no place for."""
 
 import json
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from report.join import Joined
 from report.pictures import size_of
 from segment.rle import decode
 
-CATEGORY = 1
+CATEGORY, BOXED = 1, 2
 
 
 def write_coco(run: Run, rows: Iterable[tuple[Joined, dict[str, Any]]], f: IO[str]) -> int:
@@ -22,10 +22,12 @@ def write_coco(run: Run, rows: Iterable[tuple[Joined, dict[str, Any]]], f: IO[st
 
     `images` holds every sample whose picture's size is known, with the exported row under `flawscribe`
     (without the gated mask, which is its annotation); `failed` the rows of the others, which COCO's
-    readers skip. An annotation is a gated mask: RLE, area in pixels, bbox (x, y, width, height).
+    readers skip. An annotation is a gated mask (category 1: RLE, area in pixels, bbox as x, y, width, height) or a
+    finding's box (category 2: the same as a rectangle, with the finding's `text`).
     """
     info = {"description": "flawscribe predictions", "date_created": run.info().get("created")}
-    head = {"info": info, "licenses": [], "categories": [{"id": CATEGORY, "name": "defect"}]}
+    categories = [{"id": CATEGORY, "name": "defect"}, {"id": BOXED, "name": "described defect"}]
+    head = {"info": info, "licenses": [], "categories": categories}
     annotations: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     f.write(json.dumps(head)[:-1] + ', "images": [')
@@ -46,9 +48,15 @@ def write_coco(run: Run, rows: Iterable[tuple[Joined, dict[str, Any]]], f: IO[st
             "flawscribe": rest,
         }
         f.write(("," if image_id > 1 else "") + "\n" + json.dumps(image, ensure_ascii=False, allow_nan=False))
-        if j.mask is not None and (found := _annotation(j.mask)):
+        found = []
+        if j.mask is not None and (of_mask := _annotation(j.mask)):
             score = row["p_mask"] if row["p_mask"] is not None else row["p_defective"]
-            annotations.append({"id": len(annotations) + 1, "image_id": image_id, **found, "score": score})
+            found.append({**of_mask, "score": score})
+        for finding in j.description.findings if j.description else ():
+            if finding.box is not None:
+                found.append({**_rectangle(finding.box), "text": finding.text, "score": row["p_defective"]})
+        for annotation in found:
+            annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
     rest_of_file = json.dumps(
         {"annotations": annotations, "failed": failed}, ensure_ascii=False, allow_nan=False
     )
@@ -81,5 +89,17 @@ def _annotation(rle: RLE) -> dict[str, Any] | None:
         "segmentation": {"size": list(rle.size), "counts": rle.counts},
         "area": int(mask.sum()),
         "bbox": [float(side) for side in box],
+        "iscrowd": 0,
+    }
+
+
+def _rectangle(box: tuple[float, float, float, float]) -> dict[str, Any]:
+    """The parts of an annotation that a finding's box decides."""
+    x0, y0, x1, y1 = box
+    return {
+        "category_id": BOXED,
+        "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]],
+        "area": (x1 - x0) * (y1 - y0),
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
         "iscrowd": 0,
     }

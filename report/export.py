@@ -13,13 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flawscribe.errors import UserError, did_you_mean
-from flawscribe.records import RLE
+from flawscribe.records import RLE, Finding
 from flawscribe.runs import Run
 from report.coco import write_coco
 from report.join import Joined, join
 
 FORMATS = ("jsonl", "csv", "parquet", "coco")
 _RLE = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())])
+_FINDING = pa.struct(
+    [(name, pa.list_(pa.float64()) if name == "box" else pa.string()) for name in Finding.model_fields]
+)
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -30,6 +33,7 @@ SCHEMA = pa.schema(
         ("defective", pa.bool_()),
         ("p_defective", pa.float64()),
         ("description", pa.string()),
+        ("findings", pa.list_(_FINDING)),
         ("p_mask", pa.float64()),
         ("mask", _RLE),
         ("mask_raw", _RLE),
@@ -117,6 +121,7 @@ def row(j: Joined) -> dict[str, Any]:
         "defective": j.description.defective if j.description else None,
         "p_defective": j.description.p_defective if j.description else None,
         "description": j.description.text if j.description else None,
+        "findings": [f.model_dump(mode="json") for f in j.description.findings] if j.description else None,
         "p_mask": j.prediction.p_mask if j.prediction else None,
         "mask": _rle(j.mask),
         "mask_raw": _rle(j.prediction.rle if j.prediction else None),

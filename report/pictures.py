@@ -2,14 +2,15 @@
 
 import base64
 import io
+from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from flawscribe.images import load_image
 
 SIDE = 384
-GOLDEN, PREDICTED = (0, 174, 239), (255, 94, 0)
+GOLDEN, PREDICTED, BOXED = (0, 174, 239), (255, 94, 0), (217, 30, 200)
 _FILL, _EDGE, _HATCH, _LINE = 80, 255, 9, 3
 
 
@@ -51,6 +52,20 @@ def overlay(mask: np.ndarray, colour: tuple[int, int, int], hatched: bool = Fals
     pixels = np.zeros((*inside.shape, 4), np.uint8)
     pixels[..., :3], pixels[..., 3] = colour, alpha
     return _uri(Image.fromarray(pixels), "PNG", optimize=True)
+
+
+def outlines(boxes: Iterable[tuple[float, float, float, float]], size: tuple[int, int]) -> str:
+    """A transparent PNG data URI of boxes (x0, y0, x1, y1) in pixels of a picture of `size`, its longer side 384 px."""
+    scale = SIDE / max(size)
+    width, height = (max(1, round(side * scale)) for side in size)
+    image = Image.new("RGBA", (width, height))
+    draw = ImageDraw.Draw(image)
+    for box in boxes:
+        x0, y0, x1, y1 = (
+            min(round(n * scale), side - 1) for n, side in zip(box, (width, height) * 2, strict=True)
+        )
+        draw.rectangle((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), outline=(*BOXED, 255), width=2)
+    return _uri(image, "PNG", optimize=True)
 
 
 def _uri(image: Image.Image, format: str, **options: object) -> str:

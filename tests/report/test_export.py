@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from handmade import HOSTILE, SIZE, YES, Builder, box, prediction, says, verdicts
+from handmade import HOSTILE, SIZE, YES, Builder, box, failure, prediction, says, verdicts
 from pycocotools.coco import COCO
 
 from flawscribe.errors import UserError
-from flawscribe.records import RLE, Description
+from flawscribe.records import RLE, Description, Finding
 from flawscribe.runs import Run
 from report.export import COLUMNS, export
 from report.export_command import export as command
@@ -117,7 +117,27 @@ def test_coco_is_read_by_pycocotools(small: Builder, tmp_path: Path) -> None:
     assert np.array_equal(coco.annToMask(masks["hit"]).astype(bool), box(0, 0, 10, 20))
     assert masks["hit"]["area"] == 200 and masks["hit"]["bbox"] == [0, 0, 10, 20]
     assert all((i["width"], i["height"]) == SIZE for i in coco.imgs.values())
-    assert coco.cats == {1: {"id": 1, "name": "defect"}}
+    assert coco.cats == {1: {"id": 1, "name": "defect"}, 2: {"id": 2, "name": "described defect"}}
+
+
+def test_findings_and_their_boxes_are_exported(build: Builder, tmp_path: Path) -> None:
+    boxed = Finding(text="Six fingers.", location="left", severity="severe", box=(4.0, 5.0, 14.0, 25.5))
+    found = says(True).model_copy(update={"findings": (boxed, Finding(text="A melted ear."))})
+    build.add("a", YES, found, prediction(box(0, 0, 5, 5)))
+    build.add("b", YES, failure("describe"))
+    run = build.run()
+    for format in ("coco", "jsonl", "parquet", "csv"):
+        export(run, format, tmp_path / f"out.{format}")
+    coco = COCO(str(tmp_path / "out.coco"))
+    (of_box,) = coco.loadAnns(coco.getAnnIds(catIds=[2]))
+    assert of_box["bbox"] == [4, 5, 10, 20.5] and of_box["area"] == 205 and of_box["text"] == "Six fingers."
+    assert np.array_equal(coco.annToMask(of_box).astype(bool)[:25], box(4, 5, 14, 30)[:25])
+    first, second = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
+    assert [Finding.model_validate(f) for f in first["findings"]] == list(found.findings)
+    assert second["findings"] is None
+    assert pq.read_table(tmp_path / "out.parquet")["findings"].to_pylist() == [first["findings"], None]
+    cell = next(csv.DictReader((tmp_path / "out.csv").open(newline="", encoding="utf-8")))["findings"]
+    assert json.loads(cell) == first["findings"]
 
 
 def test_a_damaged_mask_is_no_annotation(build: Builder) -> None:

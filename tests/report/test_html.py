@@ -9,7 +9,7 @@ import pytest
 from handmade import HOSTILE, NO, YES, Builder, box, failure, prediction, says, verdicts
 from PIL import Image
 
-from flawscribe.records import Description, Golden
+from flawscribe.records import Description, Finding, Golden
 from flawscribe.runs import Run
 from report.cards import choose
 from report.claims import claim_lines
@@ -181,6 +181,18 @@ def test_no_gallery_and_no_samples(build: Builder) -> None:
     build.add("a", NO, says(False, 0.1))
     _, parsed = page(build, gallery=0)
     assert not parsed.all("article")
+
+
+def test_boxes_of_findings_are_drawn(build: Builder) -> None:
+    boxed = Finding(text="Six fingers.", box=(10.0, 6.0, 30.0, 100_000_000.0))
+    build.add("a", YES, says(True, 0.9).model_copy(update={"findings": (boxed,)}))
+    build.add("b", YES, says(True, 0.9))
+    _, parsed = page(build)
+    (drawn,) = [image["src"] for image in parsed.all("img") if image.get("class") == "boxes"]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(str(drawn).partition(",")[2]))))
+    assert pixels.shape == (288, 384, 4)  # of a picture of 40 x 30
+    marked = pixels[..., 3] > 0
+    assert marked[58:60, 96:288].all() and marked[60:280, 96].all() and not marked[60:280, 99:280].any()
 
 
 def test_a_blanked_mask_is_told(build: Builder) -> None:
