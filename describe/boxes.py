@@ -132,7 +132,7 @@ def convention(name: str, ref: ModelRef) -> Convention:
 def _of_family(name: str, folder: Path | None) -> Convention:
     """By what the checkpoint says it is, where there is one; a folder's name may say anything."""
     words = [str(_json(folder / "config.json").get("model_type", ""))] if folder else []
-    for word in [*words, name.rpartition("/")[2]]:
+    for word in [*words, name.partition("@")[0].rpartition("/")[2]]:
         for pattern, of_family in _FAMILIES:
             if re.search(pattern, word, re.IGNORECASE):
                 return CONVENTIONS[of_family]

@@ -20,6 +20,7 @@ def served(name: str) -> ModelRef:
     [
         ("Qwen/Qwen2.5-VL-7B-Instruct", "resized"),
         ("qwen2_5_vl", "resized"),
+        ("Qwen/Qwen2.5-VL-3B-Instruct@refs/pr/1", "resized"),
         ("Qwen/Qwen3-VL-235B-A22B-Instruct@main", "0-1000"),
         ("qwen3-vl", "0-1000"),
         ("Qwen/Qwen2-VL-7B-Instruct", "0-1000"),
