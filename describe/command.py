@@ -4,6 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ Examples:
   flawscribe describe manifest.jsonl -o run/ --model gpt-4o --engine openai
   flawscribe describe manifest.jsonl -o run/ --model nano --base-url http://localhost:8000/v1
   flawscribe describe manifest.jsonl -o run/ --descriptions answers.jsonl
+  flawscribe describe manifest.jsonl --model gpt-4o --engine openai --dry-run --prices prices.yaml
   flawscribe describe manifest.jsonl -o run/ --model gpt-4o --emit-batch requests.jsonl
   flawscribe describe run/ --model gpt-4o --from-batch output.jsonl
 
@@ -43,6 +45,15 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up, 4 a mistake of
 @click.option(
     "--prices", metavar="FILE", help="YAML or JSON with the model's price: say what the run has cost."
 )
+@click.option("--dry-run", is_flag=True, help="Ask nothing; estimate calls, tokens, bytes and cost.")
+@click.option(
+    "--looked-at",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Rows that --dry-run looks at, drawn at random.",
+)
+@click.option("--measured", metavar="RUN", help="A run with the same settings, for --dry-run to go by.")
 @click.option("--redo", is_flag=True, help="Forget this stage's rows and start again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def describe(
@@ -52,6 +63,9 @@ def describe(
     emit_batch: str | None,
     from_batch: tuple[str, ...],
     prices: str | None,
+    dry_run: bool,
+    looked_at: int,
+    measured: str | None,
     redo: bool,
     as_json: bool,
     **options: Any,
@@ -69,6 +83,11 @@ def describe(
 
     if descriptions is not None and options["calibration"] is not None:
         raise UserError("--calibration is for a model's answers: --descriptions has its own P(defective)")
+    if dry_run:
+        batch = emit_batch is not None or bool(from_batch)
+        more = {"looked_at": looked_at, "measured": measured, "prices": prices, "redo": redo, "batch": batch}
+        _estimate(input, out, {**options, **more}, as_json)
+        return
     run = open_run(input, out)
     if emit_batch is not None:
         _emit(run, emit_batch, options, as_json)
@@ -101,6 +120,20 @@ def describe(
     else:
         _print(figures)
     sys.exit(1 if failures else 0)
+
+
+def _estimate(input: str, out: str | None, options: dict[str, Any], as_json: bool) -> None:
+    from describe.estimate import estimate, lines
+    from flawscribe.inputs import looking_at
+
+    about_asking = ("window", "timeout", "wait")
+    options = {k: v for k, v in options.items() if k not in about_asking}
+    with looking_at(input, out) as (samples, rows):
+        found = estimate(samples, rows, **options)
+    if as_json:
+        click.echo(json.dumps({**asdict(found), "to_ask": found.to_ask}, indent=1))
+    else:
+        click.echo("\n".join(lines(found)))
 
 
 def _emit(run: "Run", file: str, options: dict[str, Any], as_json: bool) -> None:

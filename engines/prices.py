@@ -63,6 +63,7 @@ class Price:
 
     def __init__(self, entry: TokenPrice | GpuPrice, currency: str, source: str) -> None:
         self.cost = entry.cost
+        self.by_tokens = isinstance(entry, TokenPrice)
         self.currency, self.source = currency, source
 
     def facts(self, account: Account) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """What stage verbs are given: a run directory, or a manifest and where its run is to be."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flawscribe import __version__
-from flawscribe.arrivals import State
+from flawscribe.arrivals import Entry, State
 from flawscribe.errors import UserError
 from flawscribe.manifest import read_manifest
 from flawscribe.runs import SAMPLES, Run
@@ -38,6 +40,24 @@ def open_run(source: str, out: str | None = None) -> Run:
     run = Run.create(out)
     _follow(run, source)
     return run
+
+
+@contextmanager
+def looking_at(source: str, out: str | None = None) -> Iterator[tuple[Iterator[Entry], Run | None]]:
+    """The samples of a run or a manifest, and the run that may hold rows of them; nothing is written to either.
+
+    Raises UserError as `open_run` does, but `out` may be missing or not there yet.
+    """
+    given = (Path(source) / "run.json").is_file()
+    at = Path(source if given else out or "")
+    run = Run.open(at) if (at / "run.json").is_file() else None
+    if given and run and not run.reading():
+        yield run.samples(), run
+        return
+    if given and run and (reading := run.reading()) and reading["state"]:
+        source = reading["state"]["path"]
+    with tempfile.TemporaryDirectory() as scratch:
+        yield read_manifest(source, Path(scratch)), run
 
 
 def _follow(run: Run, source: str) -> None:
