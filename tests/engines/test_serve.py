@@ -88,6 +88,11 @@ def test_a_port_in_use_is_told_before_anything_starts() -> None:
     assert free_port(0) > 0
 
 
+def test_a_server_has_one_model() -> None:
+    result = CliRunner().invoke(serve, ["nano", "qwen3-vl-4b"])
+    assert result.exit_code == 2 and "'qwen3-vl-4b' is one more" in result.output
+
+
 def test_without_vllm_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     result = CliRunner().invoke(serve, ["nano"])
@@ -119,6 +124,10 @@ def test_a_server_that_ends_is_told_with_its_reason_and_log(tmp_path: Path) -> N
         (
             "api_server.py: error: unrecognized arguments: --x",
             "api_server.py: error: unrecognized arguments: --x",
+        ),
+        (
+            "ValidationError: 1 validation error for ModelConfig\n  Value error, no such model [type=value_error]",
+            "Value error, no such model [type=value_error]",
         ),
         ("", "it said nothing"),
     ],
