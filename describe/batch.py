@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from describe.protocol import Ask, request_for
-from engines.base import Answer, Fault, Request
+from engines.base import Answer, Fault, Request, with_picture
 from engines.openai_answers import MALFORMED, answer_of
 from engines.openai_body import Form
 from engines.openai_faults import Reply, refusal_of
 from flawscribe.errors import UserError, one_line
-from flawscribe.images import ImageFailure
+from flawscribe.images import ImageFailure, sent_note
 from flawscribe.records import FailureKind, Sample, Usage
 
 MOST_LINES, MOST_BYTES = 50_000, 190_000_000  # of one file; OpenAI takes 50,000 and 200 MB
@@ -34,7 +34,7 @@ def emit(pairs: Iterable[tuple[Sample, str]], ask: Ask, form: Form, path: Path) 
     try:
         for sample, key in pairs:
             try:
-                body = form.body(request_for(sample, ask))
+                body, _ = form.body(request_for(sample, ask))
             except ImageFailure:
                 continue
             line = b'{"custom_id":"%s","method":"POST","url":"%s","body":%s}\n' % (
@@ -81,7 +81,8 @@ class BatchEngine:
             if request is not None:
                 again = request.id in self._given
                 self._given.add(request.id)
-                yield request, missing if again else self._take(self._key_of(request.id)) or missing
+                found = missing if again else self._take(self._key_of(request.id)) or missing
+                yield request, with_picture(found, _note(request)) if isinstance(found, Answer) else found
 
     def _take(self, key: str) -> Answer | Fault | None:
         """The answer to a key. Samples that ask the same share one, which was paid for once."""
@@ -96,6 +97,14 @@ class BatchEngine:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def _note(request: Request) -> str:
+    """How what was written for a request differs from its picture's file."""
+    try:
+        return sent_note(request.image, request.box, request.max_pixels) if request.image else ""
+    except ImageFailure:
+        return ""
 
 
 def _read(path: Path) -> Iterator[tuple[str, Answer | Fault]]:

@@ -61,9 +61,14 @@ class Convention:
             return {"type": "number", "minimum": 0, "maximum": 1}
         return {"type": "integer", "minimum": 0, "maximum": self.scale or 99_999}
 
-    def pixels(self, box: list[float], width: int, height: int) -> Pixels | str:
-        """The box (x0, y0, x1, y1) in pixels of the picture, inside it, or why it is none."""
-        sides = self.sides(width, height)
+    def pixels(
+        self, box: list[float], width: int, height: int, shown: tuple[int, int] | None = None
+    ) -> Pixels | str:
+        """The box (x0, y0, x1, y1) in pixels of the picture, inside it, or why it is none.
+
+        `shown` is the size (width, height) at which the model was shown it, where that is another.
+        """
+        sides = self.sides(*(shown or (width, height)))
         corners = []
         for i, (n, side, size) in enumerate(zip(box, sides * 2, (width, height) * 2, strict=True)):
             if not -OVERSHOOT * side <= n <= (1 + OVERSHOOT) * side:  # NaN, infinities and huge integers too

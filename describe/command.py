@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from describe.options import describing
+from flawscribe.consent import on_the_terminal, yes_option
 
 if TYPE_CHECKING:
     from flawscribe.records import Row
@@ -54,6 +55,7 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up, 4 a mistake of
     help="Rows that --dry-run looks at, drawn at random.",
 )
 @click.option("--measured", metavar="RUN", help="A run with the same settings, for --dry-run to go by.")
+@yes_option
 @click.option("--redo", is_flag=True, help="Forget this stage's rows and start again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def describe(
@@ -66,6 +68,7 @@ def describe(
     dry_run: bool,
     looked_at: int,
     measured: str | None,
+    yes: bool,
     redo: bool,
     as_json: bool,
     **options: Any,
@@ -95,7 +98,15 @@ def describe(
     if descriptions is not None:
         counts = import_descriptions(run, descriptions, redo=redo, tell=tell)
     else:
-        counts = describe_run(run, redo=redo, tell=tell, from_batch=from_batch, prices=prices, **options)
+        counts = describe_run(
+            run,
+            redo=redo,
+            tell=tell,
+            allow=on_the_terminal(yes),
+            from_batch=from_batch,
+            prices=prices,
+            **options,
+        )
     ok = defective = images = 0
     failures = Counter[str]()
     for row in chain(_described(run), (row for row in run.rows("samples") if row.failure)):
@@ -126,7 +137,7 @@ def _estimate(input: str, out: str | None, options: dict[str, Any], as_json: boo
     from describe.estimate import estimate, lines
     from flawscribe.inputs import looking_at
 
-    about_asking = ("window", "timeout", "wait")
+    about_asking = ("window", "timeout", "wait", "allow_urls")  # what is not here yet counts as unreadable
     options = {k: v for k, v in options.items() if k not in about_asking}
     with looking_at(input, out) as (samples, rows):
         found = estimate(samples, rows, **options)

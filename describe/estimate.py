@@ -59,6 +59,7 @@ def estimate(
     engine: str = "auto",
     base_url: str | None = None,
     params: Mapping[str, Any] | None = None,
+    media: str = "data",
     redo: bool = False,
     prices: str | Path | None = None,
     batch: bool = False,
@@ -77,7 +78,9 @@ def estimate(
     price = price_of(prices, how.ref.name) if prices is not None else None
     found = Estimate()
     drawn = _drawn(_to_ask(source, None if redo else rows, how, found), looked_at, random.Random(seed))
-    form = Form(how.ref.served_name, check_params(params or {})) if is_served(engine, base_url) else None
+    form = (
+        Form(how.ref.served_name, check_params(params or {}), media) if is_served(engine, base_url) else None
+    )
     _look(found, drawn, how, counter_of(how.ref), form)
     _measure(found, how, rows if measured is None else Run.open(measured), wanted=measured is not None)
     if price:
@@ -130,7 +133,7 @@ def _look(found: Estimate, drawn: list[Sample], how: Describing, counter: Counte
         for defective, total in zip((False, True), sums, strict=True):
             for request, answer in _asked(how.plan(sample), defective):
                 if request not in counted:
-                    counted[request] = counter.prompt(request), len(form.body(request)) if form else 0
+                    counted[request] = counter.prompt(request), len(form.body(request)[0]) if form else 0
                 tokens, size = counted[request]
                 known = known and tokens is not None
                 longest = how.ask.max_tokens

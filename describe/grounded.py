@@ -10,7 +10,7 @@ from describe.protocol import Ask, Plan, described, request_for
 from describe.wire import MOST_FINDINGS, NO_TEXT, SEVERITY, TEXT, agreement, object_schema, read_object
 from engines.base import Answer, Fault, Request
 from flawscribe.errors import is_text
-from flawscribe.images import ImageFailure, load_image
+from flawscribe.images import ImageFailure, shown_size
 from flawscribe.records import Description, FailureKind, Finding, Sample
 from flawscribe.schemas import Schema
 
@@ -34,11 +34,12 @@ def grounded(sample: Sample, ask: Ask) -> Plan:
     to its edge; a box farther outside or without area makes the answer invalid (it is asked for once more).
     """
     try:
-        size = load_image(sample.image).size
+        size, shown = shown_size(sample.image), shown_size(sample.image, None, ask.max_pixels)
     except ImageFailure as e:
         return Fault(e.kind, str(e))
 
-    return (yield from described(_request(sample, ask, size), lambda a: _description(a, ask.boxes, size)))
+    request = _request(sample, ask, shown)
+    return (yield from described(request, lambda a: _description(a, ask.boxes, size, shown)))
 
 
 def _request(sample: Sample, ask: Ask, size: tuple[int, int]) -> Request:
@@ -50,7 +51,9 @@ def _request(sample: Sample, ask: Ask, size: tuple[int, int]) -> Request:
     return replace(plain, user=told + plain.user, schema=schema(boxes.number()))
 
 
-def _description(answer: Answer, boxes: Convention, size: tuple[int, int]) -> Description | Fault:
+def _description(
+    answer: Answer, boxes: Convention, size: tuple[int, int], shown: tuple[int, int]
+) -> Description | Fault:
     read = read_object(answer.text, _VALIDATOR)
     if isinstance(read, Fault):
         return read
@@ -59,7 +62,7 @@ def _description(answer: Answer, boxes: Convention, size: tuple[int, int]) -> De
         return Fault(FailureKind.INVALID_ANSWER, why)
     findings = []
     for n, entry in enumerate(found["Findings"], 1):
-        box = boxes.pixels(entry["Box"], *size)
+        box = boxes.pixels(entry["Box"], *size, shown)
         if isinstance(box, str):
             return Fault(FailureKind.INVALID_ANSWER, f"finding {n}: {box}")
         if not entry["What"].strip():

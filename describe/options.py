@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from engines.registry import WAIT
+from engines.registry import MEDIA, WAIT
 
 
 def _no_constant(word: str) -> None:
@@ -95,6 +95,21 @@ _OPTIONS = (
         metavar="NAME=VALUE",
         callback=_params,
         help="Passed to the model as it is (top_p=0.9, reasoning_effort=low); may be repeated.",
+    ),
+    click.option(
+        "--media",
+        type=click.Choice(MEDIA),
+        default=MEDIA[0],
+        show_default=True,
+        help="How a server gets pictures: their bytes, or their paths, where it reads the same disk.",
+    ),
+    click.option(
+        "--max-pixels",
+        type=click.IntRange(1),
+        help="Scale pictures with more pixels down to so many before the model sees them.",
+    ),
+    click.option(
+        "--allow-urls", is_flag=True, help="Fetch pictures that the manifest names by http(s) addresses."
     ),
     click.option("--replay", help="JSON lines of id and text for --engine replay."),
     click.option(

@@ -36,13 +36,17 @@ _REPAIRABLE = {
 
 @dataclass(frozen=True)
 class Ask:
-    """How a run's questions are put: the protocol's texts, the sampling of every call, what a box's numbers count."""
+    """How a run's questions are put: the protocol's texts, and the sampling of every call.
+
+    `boxes` is what a box's numbers count; a picture of more than `max_pixels` is scaled down before it is shown.
+    """
 
     prompt: Prompt
     max_tokens: int = MAX_TOKENS
     temperature: float = 0.0
     seed: int = 0
     boxes: Convention = ASKED_FOR
+    max_pixels: int | None = None
 
 
 def request_for(sample: Sample, ask: Ask, **values: str) -> Request:
@@ -60,6 +64,7 @@ def request_for(sample: Sample, ask: Ask, **values: str) -> Request:
         system=prompt.render("system", **values),
         user=user,
         image=sample.image,
+        max_pixels=ask.max_pixels,
         schema=SCHEMA,
         max_tokens=ask.max_tokens,
         temperature=ask.temperature,

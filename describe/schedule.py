@@ -1,13 +1,12 @@
 """Many plans at once: what each asks goes through one engine, and ends as one row."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from describe.protocol import STAGE, Plan
 from engines.account import paid
 from engines.base import Answer, Engine, Fault, Request
-from flawscribe.images import is_animated
 from flawscribe.records import Description, Failure, Row, Sample, Usage
 
 
@@ -21,6 +20,7 @@ class _Open:
     answers: list[Answer | Fault | None] = field(default_factory=list)
     missing: int = 0
     usage: Usage = field(default_factory=Usage)
+    pictures: dict[str, None] = field(default_factory=dict)  # what was said of the pictures shown, in order
 
 
 def describe_samples(
@@ -42,7 +42,7 @@ def describe_samples(
             requests = next(open.plan) if answers is None else open.plan.send(answers)
         except StopIteration as end:
             waiting -= 1
-            rows.append(row_of(open.sample, open.key, end.value, open.usage))
+            rows.append(row_of(open.sample, open.key, end.value, open.usage, open.pictures))
             return
         open.answers, open.missing = [None] * len(requests), len(requests)
         for i, request in enumerate(requests):
@@ -66,6 +66,8 @@ def describe_samples(
         _, open, i = asked.pop(id(request))
         open.answers[i] = answer
         open.usage += paid(request, answer)
+        if isinstance(answer, Answer) and answer.picture:
+            open.pictures[answer.picture] = None
         open.missing -= 1
         if not open.missing:
             go_on(open, [a for a in open.answers if a is not None])
@@ -74,14 +76,19 @@ def describe_samples(
     yield from rows  # of plans that had nothing to ask
 
 
-def row_of(sample: Sample, key: str, outcome: Description | Fault, usage: Usage) -> Row:
-    """The stage's row for an outcome, with all that was asked for it: failed attempts and repairs too."""
+def row_of(
+    sample: Sample, key: str, outcome: Description | Fault, usage: Usage, pictures: Iterable[str] = ()
+) -> Row:
+    """The stage's row for an outcome, with all that was asked for it: failed attempts and repairs too.
+
+    `pictures` are the engine's notes on what was shown.
+    """
     if isinstance(outcome, Fault):
         spent = usage if usage.calls else None
         failure = Failure(stage=STAGE, kind=outcome.kind, message=outcome.message, usage=spent)
         return Row(id=sample.id, key=key, failure=failure)
-    if is_animated(sample.image):
-        outcome.steps["picture"] = "animated: its first frame was looked at"
+    if told := " | ".join(pictures):
+        outcome.steps["picture"] = told
     return Row(
         id=sample.id, key=key, record=outcome.model_copy(update={"usage": usage}).model_dump(mode="json")
     )

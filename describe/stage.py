@@ -12,6 +12,7 @@ from describe.batch import BatchEngine, emit
 from describe.boxes import ASKED_FOR, convention
 from describe.calibrated import calibrated, note
 from describe.calibration import Calibration, check, read
+from describe.leaving import leaving, sending
 from describe.protocol import MAX_TOKENS, STAGE, Ask, Plan
 from describe.protocols import ONE_CALL, PROTOCOLS
 from describe.sampled import sampled
@@ -22,7 +23,9 @@ from engines.openai_body import Form
 from engines.prefix_cache import told
 from engines.prices import price_of
 from engines.registry import WAIT, build, check_params, choose, is_served, served_model
+from flawscribe.consent import Allow, ask_leave
 from flawscribe.errors import UserError, did_you_mean
+from flawscribe.fetched import fetching
 from flawscribe.images import Digests, ImageFailure
 from flawscribe.models import ModelRef, resolve_model
 from flawscribe.records import Failure, Row, Sample, Usage
@@ -71,6 +74,7 @@ def describing(
     samples: int = 1,
     boxes: str = "auto",
     calibration: str | Path | None = None,
+    max_pixels: int | None = None,
 ) -> Describing:
     """Check and collect what decides the answers; UserError for arguments that do not fit."""
     if protocol not in PROTOCOLS:
@@ -87,10 +91,12 @@ def describing(
         raise UserError(f"--boxes is for --protocol grounded: {protocol} asks for none")
     file, plan = PROTOCOLS[protocol]
     prompt = prompt_files.load(file, prompts)
+    if max_pixels is not None and max_pixels < 1:
+        raise UserError(f"--max-pixels must be at least 1, not {max_pixels}")
     chosen, _ = choose(engine, base_url) if engine != "auto" else (engine, "")
     ref = _model(model, chosen, base_url, replay)
     counted = convention(boxes, ref) if protocol == "grounded" else ASKED_FOR
-    ask = Ask(prompt, max_tokens, temperature, seed, counted)
+    ask = Ask(prompt, max_tokens, temperature, seed, counted, max_pixels)
     settings: dict[str, Any] = {
         "model": ref.name,
         "revision": ref.revision,
@@ -102,6 +108,7 @@ def describing(
         **({"params": check_params(params)} if params else {}),
         **({"samples": samples} if samples > 1 else {}),
         **({"boxes": counted.told()} if protocol == "grounded" else {}),
+        **({"max_pixels": max_pixels} if max_pixels is not None else {}),
     }
 
     def begin(sample: Sample) -> Plan:
@@ -126,6 +133,9 @@ def describe_run(
     timeout: float = 120.0,
     wait: float = WAIT,
     params: Mapping[str, Any] | None = None,
+    media: str = "data",
+    allow_urls: bool = False,
+    allow: Allow | None = None,
     from_batch: Sequence[str | Path] = (),
     prices: str | Path | None = None,
     tell: Callable[[str], None] | None = None,
@@ -134,10 +144,12 @@ def describe_run(
 ) -> Counts:
     """Describe the run's samples that have no good row yet. The engine starts only if there are any.
 
-    `asked` is for `describing`: model, protocol, prompts, max_tokens, temperature, seed, samples, boxes, calibration.
-    With `from_batch` the answers are those of batch files (see `describe.batch`), and no server is asked. `prices` is
-    a file for `engines.prices`, by which the run's cost is noted beside its calls and tokens. `tell` gets one line on
-    which engine is used and why, and what leaves the machine; `quiet` draws no progress bar.
+    `asked` is for `describing`: model, protocol, prompts, max_tokens, temperature, seed, samples, boxes, calibration,
+    max_pixels. With `from_batch` the answers are those of batch files (see `describe.batch`), and no server is asked.
+    With `allow_urls` pictures at http(s) addresses are fetched (see `flawscribe.fetch`). `allow` decides what may go
+    to another machine (see `flawscribe.consent`). `prices` is a file for `engines.prices`, by which the run's cost is
+    noted beside its calls and tokens. `tell` gets one line on which engine is used and why, and what leaves the
+    machine; `quiet` draws no progress bar.
     Raises UserError for arguments that do not fit, SetupError where the model cannot be asked at all.
     """
     if from_batch:
@@ -159,7 +171,17 @@ def describe_run(
             replay=replay,
             wait=wait,
             params=params,
+            media=media,
         )
+
+    good: list[Callable[[str], Row | None]] = []
+
+    def done(sample: Sample) -> bool:
+        """Whether the sample needs no answer."""
+        if not good:
+            good.append(run.lookup(STAGE))
+        row = None if redo else good[0](sample.id)
+        return row is not None and row.ok and row.key == how.key(sample, digests)
 
     def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
         first = next(pairs, None)
@@ -167,8 +189,13 @@ def describe_run(
             return
         asker, reason = start()
         try:
+            announced = reason
+            if (url := asker.facts().get("base_url")) is not None and not ask_leave(
+                run, STAGE, url, lambda: leaving(run, done, url, media), allow
+            ):
+                announced = f"{reason}; {sending(url, media)}"
             if tell:
-                tell(_announcement(reason, asker.facts()))
+                tell(announced)
             rows = describe_samples(_kept(chain([first], pairs), keys), asker, how.plan)
             # By the end it is known what the server did not accept.
             yield from noted(rows, lambda: run.note(STAGE, reason=reason, engine=asker.facts()))
@@ -179,7 +206,14 @@ def describe_run(
 
     with run.lock():
         counts = run_stage(
-            run, STAGE, how.settings, lambda s: how.key(s, digests), process, redo=redo, quiet=quiet
+            run,
+            STAGE,
+            how.settings,
+            lambda s: how.key(s, digests),
+            process,
+            ready=fetching(run, STAGE, allow_urls),
+            redo=redo,
+            quiet=quiet,
         )
         account = account_of_run(run)
         run.note(STAGE, account=account.facts() | (price.facts(account) if price else {}))
@@ -195,10 +229,13 @@ def _kept(pairs: Iterator[tuple[Sample, str]], keys: dict[str, str]) -> Iterator
         yield sample, key
 
 
-def emit_batch(run: Run, file: str | Path, **asked: Any) -> tuple[list[Path], int]:
+def emit_batch(
+    run: Run, file: str | Path, *, media: str = "data", allow_urls: bool = False, **asked: Any
+) -> tuple[list[Path], int]:
     """Write requests for the run's samples that have no good row yet as batch files: the files, and their requests.
 
-    `asked` as for `describing`. Samples that ask the same share a request. UserError for a protocol of several calls.
+    `asked` as for `describing`, `media` and `allow_urls` as for `describe_run`. Samples that ask the same share a
+    request. UserError for a protocol of several calls.
     """
     how = describing(**{**asked, "engine": "openai"})
     if asked.get("protocol", "single") not in ONE_CALL or asked.get("samples", 1) > 1:
@@ -207,14 +244,15 @@ def emit_batch(run: Run, file: str | Path, **asked: Any) -> tuple[list[Path], in
 
     def pairs() -> Iterator[tuple[Sample, str]]:
         good, seen = run.lookup(STAGE), set[str]()
-        for sample in run.samples():
+        fetch = fetching(run, STAGE, allow_urls)
+        for sample in (s for s, _ in fetch(run.samples())) if fetch else run.samples():
             key, row = how.key(sample, digests), good(sample.id)
             if isinstance(key, str) and key not in seen and not (row and row.ok and row.key == key):
                 seen.add(key)
                 yield sample, key
 
     with run.lock():
-        form = Form(how.ref.served_name, check_params(asked.get("params") or {}))
+        form = Form(how.ref.served_name, check_params(asked.get("params") or {}), media)
         return emit(pairs(), how.ask, form, Path(file))
 
 
@@ -233,12 +271,6 @@ def _replayed(file: str | None) -> ModelRef:
     return ModelRef(
         name="replay (recorded answers, no model)", path=file, revision=digest(file), kind="served"
     )
-
-
-def _announcement(reason: str, facts: dict[str, Any]) -> str:
-    if "base_url" in facts:
-        return f"{reason}; images and prompts are sent to {facts['base_url']}"
-    return reason
 
 
 def account_of_run(run: Run) -> Account:

@@ -95,6 +95,7 @@ def _request(sample: Sample, ask: Ask, step: str, **values: str) -> Request:
         system=ask.prompt.render(f"{step}_system"),
         user=ask.prompt.render(f"{step}_user", **values),
         image=sample.image,
+        max_pixels=ask.max_pixels,
         schema=_SCHEMAS[step],
         max_tokens=ask.max_tokens,
         temperature=ask.temperature,

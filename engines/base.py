@@ -1,7 +1,7 @@
 """What every engine takes and gives."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from flawscribe.records import FailureKind, Usage
@@ -15,7 +15,8 @@ TOP = 20
 class Request:
     """One question: instructions in `system`, then the picture at path `image` (if any), then `user`.
 
-    `box` is the part of the upright picture to show, (x0, y0, x1, y1) in pixels; None shows the whole.
+    `box` is the part of the upright picture to show, (x0, y0, x1, y1) in pixels; None shows the whole. What has more
+    than `max_pixels` is scaled down before it is shown.
 
     `schema` is a JSON schema that an engine may use to constrain decoding; it is a hint, and answers
     must be validated all the same. `temperature` 0 is greedy; `seed` matters only above it. `attempt` 2 asks
@@ -27,6 +28,7 @@ class Request:
     system: str | None = None
     image: str | None = None
     box: tuple[int, int, int, int] | None = None
+    max_pixels: int | None = None
     schema: dict[str, Any] | None = field(default=None, hash=False)
     max_tokens: int = 512
     temperature: float = 0.0
@@ -47,7 +49,8 @@ class Answer:
     """A model's answer.
 
     `finish_reason` is "stop", "length" (cut off at `max_tokens`) or the server's own word. `tokens` is
-    None where the engine gives no token probabilities. `reasoning` is what a server told apart from the text.
+    None where the engine gives no token probabilities. `reasoning` is what a server told apart from the text. `picture`
+    says how what was shown differs from the picture's file, "" where it does not.
     """
 
     text: str
@@ -55,6 +58,7 @@ class Answer:
     tokens: tuple[Token, ...] | None = None
     usage: Usage = field(default_factory=Usage)
     reasoning: str = ""
+    picture: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,11 @@ class Fault:
     kind: FailureKind
     message: str
     usage: Usage = field(default_factory=Usage)
+
+
+def with_picture(outcome: Answer | Fault, note: str) -> Answer | Fault:
+    """The outcome with a note on the picture that it is about."""
+    return replace(outcome, picture=note) if note and isinstance(outcome, Answer) else outcome
 
 
 class Engine(Protocol):

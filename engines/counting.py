@@ -9,7 +9,7 @@ from typing import Any
 from engines.base import Request
 from engines.picture_tokens import rule_of
 from flawscribe.errors import UserError
-from flawscribe.images import load_image
+from flawscribe.images import load_image, shown_size
 from flawscribe.models import ModelRef, resolve_model
 
 LETTERS = 4  # characters a token, a rule of thumb for English
@@ -44,7 +44,7 @@ def _by_rules(name: str) -> Counter:
             return words
         if rule is None:
             return None
-        return words + rule.tokens(*load_image(request.image, request.box).size)
+        return words + rule.tokens(*shown_size(request.image, request.box, request.max_pixels))
 
     told = rule.source if rule else f"unknown: no rule for {name!r}"
     return Counter(prompt, text, {"text": f"characters / {LETTERS}, roughly", "pictures": told})
@@ -72,7 +72,9 @@ def _by_processor(model: ModelRef) -> Counter | None:
             text = _rendered(processor, [*turns, {"role": "user", "content": user}])
         except Exception:  # a template without a system role, as the engines meet it
             text = _rendered(processor, [{"role": "user", "content": [*system, *user]}])
-        images = [[load_image(request.image, request.box)]] if request.image is not None else None
+        images = None
+        if request.image is not None:
+            images = [[load_image(request.image, request.box, request.max_pixels)]]
         found = processor(text=[text], images=images, add_special_tokens=False, return_tensors="pt")
         return int(found["input_ids"].shape[1])
 

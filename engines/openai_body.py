@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from engines.base import TOP, Request
@@ -28,10 +29,14 @@ _MENDS: tuple[_Mend, ...] = (
 
 
 class Form:
-    """How one server is asked: everything at first, then without what it refuses."""
+    """How one server is asked: everything at first, then without what it refuses.
 
-    def __init__(self, model: str, params: Mapping[str, Any]) -> None:
-        self._model, self._params = model, params
+    `media` "file" names a picture that goes as it is by its file:// address, for a server that reads this disk;
+    "data" sends every picture's bytes.
+    """
+
+    def __init__(self, model: str, params: Mapping[str, Any], media: str = "data") -> None:
+        self._model, self._params, self._media = model, params, media
         self._picture = secrets.token_hex(16)  # stands for the picture; no text can hold it by intent
         self._want: dict[str, Any] = {
             "limit": "max_tokens",
@@ -61,13 +66,19 @@ class Form:
         self._want.update(mend[2])
         self.dropped.append(mend[0])
 
-    def body(self, request: Request) -> bytes:
-        """The call as JSON: the system text first, for prefix caches; then image, then text. Raises ImageFailure."""
+    def body(self, request: Request) -> tuple[bytes, str]:
+        """The call as JSON: the system text first, for prefix caches; then image, then text. Raises ImageFailure.
+
+        With it comes how what is sent of the image differs from its file, "" where it does not.
+        """
         content: list[dict[str, Any]] = [{"type": "text", "text": request.user}]
-        url = b""
+        url, note = b"", ""
         if request.image is not None:
-            data, mime = image_bytes(request.image, request.box)
-            url = b"data:%s;base64,%s" % (mime.encode(), base64.b64encode(data))
+            data, mime, note = image_bytes(request.image, request.box, request.max_pixels)
+            if self._media == "file" and not note:
+                url = Path(request.image).absolute().as_uri().encode()
+            else:
+                url = b"data:%s;base64,%s" % (mime.encode(), base64.b64encode(data))
             content.insert(0, {"type": "image_url", "image_url": {"url": self._picture}})
         want = self._want
         system = [{"type": "text", "text": request.system}] if request.system else []
@@ -94,4 +105,4 @@ class Form:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         body |= self._params
         # Base64 needs no escapes, and looking for them in it would be most of the work.
-        return json.dumps(body).encode().replace(self._picture.encode(), url, 1 if url else 0)
+        return json.dumps(body).encode().replace(self._picture.encode(), url, 1 if url else 0), note

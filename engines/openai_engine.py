@@ -13,16 +13,17 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from engines.base import Answer, Fault, Request
+from engines.base import Answer, Fault, Request, with_picture
 from engines.openai_answers import MALFORMED, answer_of
 from engines.openai_body import Form
 from engines.openai_faults import Refusal, Reply, pause, refusal_of
-from engines.openai_http import LostError, Server, SlowError, TooLargeError, UnreachableError, is_local
+from engines.openai_http import LostError, Server, SlowError, TooLargeError, UnreachableError
 from engines.openai_prefix import ServedPrefixes
 from engines.registry import Options
 from engines.window import Window
 from flawscribe import secrets
 from flawscribe.errors import SetupError, UserError, one_line
+from flawscribe.hosts import is_local
 from flawscribe.images import ImageFailure
 from flawscribe.models import ModelRef
 from flawscribe.records import FailureKind
@@ -32,6 +33,10 @@ LOCAL_WINDOW, REMOTE_WINDOW = 64, 256
 FIRST_ATTEMPTS = 4
 """Requests sent one at a time, until one succeeds, before the window opens."""
 _PATH = "/chat/completions"
+_NO_FILES = re.compile(
+    r"local.{0,3}(media|file|path)|file://|image_?url|image.url|data.url|\burls?\b|scheme|base64",
+    re.IGNORECASE,
+)
 _AT_ONCE = 16  # requests begun before those that are under way are looked after again
 
 _Outcome = tuple[Request, Answer | Fault]
@@ -55,7 +60,7 @@ class OpenAIEngine:
         self._url = _shown(url)
         local = is_local(urlsplit(url).hostname or "")
         self._window = Window(options.window or (LOCAL_WINDOW if local else REMOTE_WINDOW), adapts=not local)
-        self._form = Form(model, options.params)
+        self._form = Form(model, options.params, options.media)
         self._prefixes = ServedPrefixes(model)
         self._reached = self._answered = False
         self._gone: float | None = None
@@ -126,7 +131,7 @@ class OpenAIEngine:
     async def _outcome(self, request: Request, learn: bool = False) -> Answer | Fault:
         """Ask until there is an answer, a refusal that stays, or no attempt left."""
         try:
-            body = self._form.body(request)
+            body, note = self._form.body(request)
         except ImageFailure as e:
             failure = e.failure("engine")
             return Fault(failure.kind, failure.message)
@@ -158,12 +163,14 @@ class OpenAIEngine:
                     if not (isinstance(outcome, Fault) and outcome.kind == FailureKind.SERVER_ERROR):
                         self._answered = self._answered or isinstance(outcome, Answer)
                         self._window.succeeded()
-                        return outcome
+                        return with_picture(outcome, note)
                 else:
                     refusal = refusal_of(reply)
                     await self._check_set_up(refusal)
+                    if self._options.media == "file" and not (self._answered or note):
+                        self._check_media(refusal)
                     if learn and self._mended(refusal):
-                        body = self._form.body(request)
+                        body, note = self._form.body(request)
                         continue
                     outcome, headers = refusal.fault, refusal.headers
                     if not refusal.passing:
@@ -227,6 +234,14 @@ class OpenAIEngine:
         if refusal.code == "insufficient_quota":
             raise SetupError(f"{self._url}: the account behind {source} has no quota left")
 
+    def _check_media(self, refusal: Refusal) -> None:
+        """Raise where the server does not open the files that it is given the addresses of."""
+        if refusal.status in (400, 403, 415, 422, 500, 501) and _NO_FILES.search(refusal.said):
+            raise SetupError(
+                f"{self._url} does not open pictures by their file:// addresses ({one_line(refusal.said, 160)}): start "
+                "vLLM with --allowed-local-media-path and a folder that holds them, or leave out --media file"
+            )
+
     async def _not_found(self) -> str:
         try:
             reply: Reply = await self._server.get("/models", 10)
@@ -243,6 +258,7 @@ class OpenAIEngine:
             "base_url": self._url,
             "model": self._model,
             "window": self._window.most,
+            **({"media": self._options.media} if self._options.media != "data" else {}),
             "not_accepted": self._form.dropped,
             **self._prefixes.facts(),
         }

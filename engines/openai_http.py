@@ -12,6 +12,7 @@ import aiohttp
 
 from engines.openai_faults import Reply
 from flawscribe.errors import one_line
+from flawscribe.hosts import is_local
 
 MOST_BYTES = 16_000_000  # of one answer
 CONNECT_TIMEOUT = 10.0
@@ -124,8 +125,3 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     if expander.unconsumed_tail:
         raise TooLargeError(f"the answer is larger than {MOST_BYTES:,} bytes")
     return body
-
-
-def is_local(host: str) -> bool:
-    """Whether the host is this machine by its very name."""
-    return host in ("localhost", "::1") or host.startswith("127.")

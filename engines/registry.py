@@ -32,6 +32,7 @@ _OWN = {
     "logprobs": "P(defective) needs them",
     "top_logprobs": "P(defective) needs them",
 }
+MEDIA = ("data", "file")
 WAIT = 300.0  # seconds
 LONGEST_TIMEOUT = 86_400  # seconds; sockets take no infinity
 
@@ -43,6 +44,7 @@ class Options:
     `timeout` (seconds) and `retries` are the openai engine's, for one request, and `wait` its seconds of
     patience with a server that has gone; `replay` is the file of recorded answers. `params` go to the model
     as they are: fields of a request to a server, of vLLM's SamplingParams, of transformers' GenerationConfig.
+    `media` is how a server gets pictures: "data", their bytes, or "file", their paths on a disk that both read.
     """
 
     base_url: str | None = None
@@ -53,6 +55,7 @@ class Options:
     replay: str | None = None
     wait: float = WAIT
     params: Mapping[str, Any] = field(default_factory=dict)
+    media: str = "data"
 
 
 def build(
@@ -67,12 +70,17 @@ def build(
     replay: str | None = None,
     wait: float = WAIT,
     params: Mapping[str, Any] | None = None,
+    media: str = "data",
 ) -> tuple[Engine, str]:
     """The engine `name` ("auto" chooses) with `model` loaded, and one line telling why this engine."""
     chosen, reason = choose(name, base_url)
     options = Options(
-        base_url, api_key_env, window, timeout, retries, replay, wait, check_params(params or {})
+        base_url, api_key_env, window, timeout, retries, replay, wait, check_params(params or {}), media
     )
+    if media not in MEDIA:
+        raise UserError(f"--media must be {' or '.join(MEDIA)}, not {media!r}")
+    if media == "file" and chosen != "openai":
+        raise UserError(f"--media file is for servers (--base-url): {chosen} reads the files itself")
     if window is not None and window < 1:
         raise UserError("the window of requests in flight must be at least 1")
     if not 0 < timeout <= LONGEST_TIMEOUT:  # NaN too is refused

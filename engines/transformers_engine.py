@@ -19,11 +19,11 @@ from transformers import (
 )
 from xgrammar.contrib.hf import LogitsProcessor as GrammarMask
 
-from engines.base import TOP, Answer, Fault, Request, Token, chunks
+from engines.base import TOP, Answer, Fault, Request, Token, chunks, with_picture
 from engines.grammar import grammar
 from engines.registry import Options
 from flawscribe.errors import SetupError, UserError, one_line
-from flawscribe.images import ImageFailure, load_image
+from flawscribe.images import ImageFailure, shown_image
 from flawscribe.models import ModelRef
 from flawscribe.records import FailureKind, Usage
 
@@ -89,9 +89,12 @@ class TransformersEngine:
         for chunk in chunks(requests, self._batch):
             outcomes: dict[int, Answer | Fault] = {}
             inputs: dict[int, tuple[str, Any]] = {}
+            notes: dict[int, str] = {}
             for i, request in enumerate(chunk):
                 try:
-                    image = load_image(request.image, request.box) if request.image is not None else None
+                    image = None
+                    if request.image is not None:
+                        image, notes[i] = shown_image(request.image, request.box, request.max_pixels)
                     inputs[i] = (self._chat(request), image)
                 except ImageFailure as e:
                     failure = e.failure("engine")
@@ -101,7 +104,7 @@ class TransformersEngine:
             for group in _groups(chunk, inputs):
                 found = self._try([chunk[i] for i in group], [inputs[i] for i in group])
                 outcomes.update(zip(group, found, strict=True))
-            yield from ((request, outcomes[i]) for i, request in enumerate(chunk))
+            yield from ((r, with_picture(outcomes[i], notes.get(i, ""))) for i, r in enumerate(chunk))
 
     def _chat(self, request: Request) -> str:
         """The rendered conversation: system text, then the image, then the user's text."""

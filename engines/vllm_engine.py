@@ -26,13 +26,13 @@ from vllm.renderers import ChatParams  # noqa: E402
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # noqa: E402
 from vllm.v1.engine.async_llm import AsyncLLM  # noqa: E402
 
-from engines.base import TOP, Answer, Fault, Request, Token  # noqa: E402
+from engines.base import TOP, Answer, Fault, Request, Token, with_picture  # noqa: E402
 from engines.feed import feed  # noqa: E402
 from engines.grammar import grammar  # noqa: E402
 from engines.prefix_cache import PrefixCache  # noqa: E402
 from engines.registry import Options  # noqa: E402
 from flawscribe.errors import SetupError, UserError, one_line  # noqa: E402
-from flawscribe.images import ImageFailure, load_image  # noqa: E402
+from flawscribe.images import ImageFailure, shown_image  # noqa: E402
 from flawscribe.models import ModelRef  # noqa: E402
 from flawscribe.records import FailureKind, Usage  # noqa: E402
 
@@ -94,8 +94,8 @@ class VLLMEngine:
         """The answer; the fault of a request that vLLM refuses. SetupError where its engine died."""
         system_role = self._system_role
         try:
-            messages = await asyncio.to_thread(_messages, request, system_role)
-            return await self._answer(messages, self._parameters(request))
+            messages, note = await asyncio.to_thread(_messages, request, system_role)
+            return with_picture(await self._answer(messages, self._parameters(request)), note)
         except ImageFailure as e:
             failure = e.failure("engine")
             return Fault(failure.kind, failure.message)
@@ -169,17 +169,22 @@ def build(model: ModelRef, options: Options) -> VLLMEngine:
     return VLLMEngine(model, options.window, options.params)
 
 
-def _messages(request: Request, system_role: bool = True) -> list[Any]:
-    """System text, then the image, then the user's text; all in the user's turn without a system role."""
+def _messages(request: Request, system_role: bool = True) -> tuple[list[Any], str]:
+    """System text, then the image, then the user's text; all in the user's turn without a system role.
+
+    With them comes what was changed of the image, "" where nothing.
+    """
     content: list[dict[str, Any]] = [{"type": "text", "text": request.user}]
+    note = ""
     if request.image is not None:
-        content.insert(0, {"type": "image_pil", "image_pil": load_image(request.image, request.box)})
+        image, note = shown_image(request.image, request.box, request.max_pixels)
+        content.insert(0, {"type": "image_pil", "image_pil": image})
     messages: list[Any] = [{"role": "user", "content": content}]
     if request.system and system_role:
         messages.insert(0, {"role": "system", "content": request.system})
     elif request.system:
         content.insert(0, {"type": "text", "text": request.system})
-    return messages
+    return messages, note
 
 
 def _answer_of(output: Any) -> Answer:

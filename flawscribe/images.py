@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import os
 import stat
 import threading
@@ -10,12 +11,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from flawscribe.errors import one_line
+from flawscribe.hosts import shown_url
 from flawscribe.records import Failure, FailureKind
 
 Box = tuple[int, int, int, int]
@@ -101,9 +103,8 @@ def read_bytes(path: str) -> bytes:
 def _regular(path: str) -> Iterator[BinaryIO]:
     """The file opened, a regular one of at most 100 MB: a pipe named like a picture must not hang the run."""
     if is_url(path):
-        raise ImageFailure(
-            FailureKind.MISSING_IMAGE, f"{path[:200]}: addresses are not fetched; download it first"
-        )
+        told = f"{shown_url(path)}: addresses are not fetched (http and https are with --allow-urls)"
+        raise ImageFailure(FailureKind.MISSING_IMAGE, told)
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as f:
         info = os.fstat(f.fileno())
         if not stat.S_ISREG(info.st_mode):
@@ -198,55 +199,142 @@ def _finite(image: Image.Image) -> np.ndarray:
     return np.nan_to_num(np.asarray(image), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def load_image(path: str, box: Box | None = None) -> Image.Image:
+def check_picture(data: bytes, name: str) -> None:
+    """Raise ImageFailure, which calls them `name`, for bytes that are no picture as `load_image` takes them."""
+    if not data:
+        raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{name}: the file is empty")
+    _decoded(data, name)
+
+
+def load_image(path: str, box: Box | None = None, max_pixels: int | None = None) -> Image.Image:
     """The picture as 8-bit RGB: EXIF orientation applied, alpha on white, the first frame of an animation.
 
-    With `box`, (x0, y0, x1, y1) in pixels, only that part of it.
+    With `box`, (x0, y0, x1, y1) in pixels, only that part of it; what has more than `max_pixels` is scaled down.
 
     Raises ImageFailure for anything else than a regular file of at most 100 MB that Pillow decodes to at
     most 64 million pixels.
     """
+    return shown_image(path, box, max_pixels)[0]
+
+
+def shown_image(path: str, box: Box | None = None, max_pixels: int | None = None) -> tuple[Image.Image, str]:
+    """`load_image`, and in words what it changed of the picture's pixels, "" where nothing."""
     image = _decoded(read_bytes(path), path)
     with _decoding(path):
-        image = _rgb(_upright(image))
-        return image if box is None else image.crop(box)
+        return _shown(image, box, max_pixels), "; ".join(_changes(image, box, max_pixels))
+
+
+def shown_size(path: str, box: Box | None = None, max_pixels: int | None = None) -> tuple[int, int]:
+    """(width, height) in pixels of what `load_image` gives, mostly from the file's header alone; ImageFailure as there.
+
+    A point (x, y) of what was shown is the picture's own at (x0 + x * w / width, y0 + y * h / height), where
+    w and h are the size without `max_pixels`, and x0 and y0 the box's.
+    """
+    data = read_bytes(path)
+    image = _open(data, path)
+    if image.format not in _VERBATIM:  # containers such as ICO learn their size only from their pixels
+        image = _decoded(data, path)
+    return _fitted(_part(image, box), max_pixels)
+
+
+def _part(image: Image.Image, box: Box | None) -> tuple[int, int]:
+    """The size of the upright picture, or of the box."""
+    if box is not None:
+        return box[2] - box[0], box[3] - box[1]
+    return image.size if _orientation(image) < 5 else (image.size[1], image.size[0])
+
+
+def _fitted(size: tuple[int, int], max_pixels: int | None) -> tuple[int, int]:
+    """The largest size of the same aspect with at most `max_pixels`; a size that has no more as it is."""
+    width, height = size
+    if max_pixels is None or width * height <= max_pixels:
+        return size
+    # The sides are w * sqrt(max / (w * h)), rounded down; of very long pictures one would be none.
+    new_width = max(1, math.isqrt(max_pixels * width // height))
+    new_height = max(1, math.isqrt(max_pixels * height // width))
+    return min(new_width, max_pixels), min(new_height, max_pixels)
+
+
+def _shown(image: Image.Image, box: Box | None, max_pixels: int | None) -> Image.Image:
+    """A decoded picture as a model is shown it."""
+    rgb = _rgb(_upright(image))
+    if box is not None:
+        rgb = rgb.crop(box)
+    size = _fitted(rgb.size, max_pixels)
+    return rgb if size == rgb.size else rgb.resize(size, Image.Resampling.LANCZOS)
+
+
+def _changes(image: Image.Image, box: Box | None, max_pixels: int | None) -> list[str]:
+    """What `_shown` changes, in words."""
+    changes = []
+    if _moves(image):
+        changes.append("animated: its first frame was looked at")
+    if _orientation(image) != 1:
+        changes.append("turned upright")
+    if image.has_transparency_data:
+        changes.append("transparency on white")
+    elif image.mode not in ("RGB", "L"):
+        changes.append(f"{image.mode} made RGB")
+    if box is not None:
+        changes.append("parts cut out")
+    size = _part(image, box)
+    if (fitted := _fitted(size, max_pixels)) != size:
+        changes.append(f"scaled from {size[0]} x {size[1]} to {fitted[0]} x {fitted[1]}")
+    return changes
+
+
+def _moves(image: Image.Image) -> bool:
+    """Whether there are frames (or pages) behind the first; the second of an MPO is the same picture again."""
+    try:
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except Exception:  # as in _decoding; the frames behind are looked for, and not looked at
+        return False
 
 
 def is_animated(path: str) -> bool:
     """Whether the picture has frames (or pages) behind the one that `load_image` takes; False if unreadable."""
     try:
         with _regular(path) as f, Image.open(f, formats=formats()) as image:
-            return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+            return _moves(image)
     except Exception:  # as in _open
         return False
 
 
-def image_bytes(path: str, box: Box | None = None) -> tuple[bytes, str]:
-    """What a server is sent: (bytes, MIME type) of the picture, or of the part of it in `box`.
+class Sent(NamedTuple):
+    """What a server is sent of a picture: `data` of the MIME type `mime`, and how it differs from the file, or ""."""
+
+    data: bytes
+    mime: str
+    note: str
+
+
+def image_bytes(path: str, box: Box | None = None, max_pixels: int | None = None) -> Sent:
+    """What a server is sent of the picture, or of the part of it in `box`, of at most `max_pixels`.
 
     The file's own bytes where it is a PNG, JPEG or WebP that `load_image` would not change (opaque 8-bit
-    RGB or grey, upright, one frame); otherwise that function's result as PNG, so that every engine sees
-    the same pixels.
+    RGB or grey, upright, one frame, few enough pixels); otherwise that function's result as PNG, so that every
+    engine sees the same pixels. `note` is empty exactly for the file's own bytes.
     """
-    if box is not None:
-        buffer = io.BytesIO()
-        load_image(path, box).save(buffer, "PNG")
-        return buffer.getvalue(), "image/png"
     data = read_bytes(path)
     image = _decoded(data, path)
     with _decoding(path):
-        plain = (
-            image.format in _VERBATIM
-            and image.mode in ("RGB", "L")
-            and not image.has_transparency_data
-            and getattr(image, "n_frames", 1) == 1
-            and _orientation(image) == 1
-        )
-        if plain:
-            return data, _VERBATIM[str(image.format)]
+        if not (note := _note(image, box, max_pixels)):
+            return Sent(data, _VERBATIM[str(image.format)], note)
         buffer = io.BytesIO()
-        _rgb(_upright(image)).save(buffer, "PNG")
-        return buffer.getvalue(), "image/png"
+        _shown(image, box, max_pixels).save(buffer, "PNG")
+        return Sent(buffer.getvalue(), "image/png", note)
+
+
+def sent_note(path: str, box: Box | None = None, max_pixels: int | None = None) -> str:
+    """`image_bytes`' note alone; ImageFailure as there."""
+    image = _decoded(read_bytes(path), path)
+    with _decoding(path):
+        return _note(image, box, max_pixels)
+
+
+def _note(image: Image.Image, box: Box | None, max_pixels: int | None) -> str:
+    changes = _changes(image, box, max_pixels)
+    return "" if image.format in _VERBATIM and not changes else "; ".join([*changes, "sent as PNG"])
 
 
 def load_mask(path: str, size: tuple[int, int]) -> np.ndarray:

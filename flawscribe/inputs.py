@@ -9,10 +9,7 @@ from flawscribe import __version__
 from flawscribe.arrivals import Entry, State
 from flawscribe.errors import UserError
 from flawscribe.manifest import read_manifest
-from flawscribe.runs import SAMPLES, Run
-
-PICTURES = "pictures"
-"""Folder of a run for the pictures that its input holds embedded (a Hugging Face dataset's)."""
+from flawscribe.runs import PICTURES, SAMPLES, Run
 
 
 def open_run(source: str, out: str | None = None) -> Run:

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from flawscribe.arrivals import Arrivals, Entries, Entry, State
 from flawscribe.errors import SetupError, UserError
+from flawscribe.images import is_url
 from flawscribe.provenance import provenance
 from flawscribe.records import Record, Row, Sample
 from flawscribe.shards import Head, Places, heads, line_of
@@ -31,6 +32,8 @@ from flawscribe.shards import Head, Places, heads, line_of
 SCHEMA = 1
 R = TypeVar("R", bound=Record)
 SAMPLES = "samples"
+PICTURES = "pictures"
+"""Folder of a run for the pictures that its input holds embedded, or names by addresses."""
 STAGES = (SAMPLES, "describe", "segment", "judge")
 _BEGUN = ("lock", "run.json", "run.json.tmp")  # what a folder holds whose run is only being made
 _ROW_GROUP = 10_000
@@ -228,7 +231,7 @@ class Run:
         self._arrive()
         for head in self.heads(SAMPLES):
             if head.ok and not (passed and passed(head.id)):
-                yield self._sample(head.row)
+                yield self.sample_of(head.row)
 
     def _arriving(self, arrivals: Arrivals, passed: Callable[[str], bool] | None) -> Iterator[Sample]:
         """The samples of a manifest that is being read; at its end they take the place of those before."""
@@ -236,7 +239,7 @@ class Run:
             self.note(SAMPLES, reading=arrivals.of)
         for entry in arrivals.walk():
             if (isinstance(entry, Sample) or entry.ok) and not (passed and passed(entry.id)):
-                yield entry if isinstance(entry, Sample) else self._sample(entry)
+                yield self.with_picture(entry) if isinstance(entry, Sample) else self.sample_of(entry)
         if self._arrivals is not arrivals:
             return
         self._arrivals = None
@@ -261,12 +264,38 @@ class Run:
                 for _ in self.samples():
                     pass
 
-    def _sample(self, row: Row) -> Sample:
+    def sample_of(self, row: Row) -> Sample:
+        """The sample of a good row of `samples`, with the file of its picture where that was fetched."""
         try:
-            return Sample.model_validate(row.record)
+            return self.with_picture(Sample.model_validate(row.record))
         except ValueError as e:
             why = str(e).splitlines()[0]
             raise UserError(f"{self.path}/samples is damaged ({why}): give its manifest again") from e
+
+    def with_picture(self, sample: Sample) -> Sample:
+        """The sample, with the file in place of the address of a picture that was fetched."""
+        if is_url(sample.image) and (path := self.picture_path(sample.image)).is_file():
+            return sample.model_copy(update={"image": str(path)})
+        return sample
+
+    def picture_path(self, url: str) -> Path:
+        """Where the picture at an address is kept once it was fetched."""
+        name = hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest()[:32]
+        return self.path.absolute() / PICTURES / f"{name}.fetched"
+
+    def may_send_to(self, stage: str) -> list[str]:
+        """The hosts to which leave was given to send what the stage sends."""
+        given = self.info().get("may_send_to")
+        hosts = given.get(stage) if isinstance(given, dict) else None
+        return hosts if isinstance(hosts, list) else []
+
+    def allow_sending(self, stage: str, host: str) -> None:
+        """Keep that leave was given."""
+        info = self.info()
+        given = info.get("may_send_to")
+        given = given if isinstance(given, dict) else {}
+        info["may_send_to"] = {**given, stage: [*self.may_send_to(stage), host]}
+        self._save(info)
 
     @property
     def _list(self) -> Path:

@@ -11,6 +11,8 @@ from flawscribe.runs import Run, now
 from flawscribe.shards import Head, short
 from flawscribe.stopping import stopping
 
+Ready = Callable[[Iterable[Sample]], Iterator[tuple[Sample, Failure | None]]]
+
 
 @dataclass
 class Counts:
@@ -29,6 +31,7 @@ def run_stage(
     process: Callable[[Iterator[tuple[Sample, str]]], Iterator[Row]],
     *,
     samples: Callable[[], Iterable[Sample]] | None = None,
+    ready: Ready | None = None,
     redo: bool = False,
     quiet: bool = False,
 ) -> Counts:
@@ -36,7 +39,8 @@ def run_stage(
 
     `key` gives a sample's key, or the failure that keeps it from being processed at all. `process`
     takes `(sample, key)` pairs lazily (so it bounds what is in flight) and yields one row for each,
-    in any order. `samples` defaults to all of the run's. Every row is on disk before the next is asked for.
+    in any order. `samples` defaults to all of the run's; `ready` may replace or fail each before its key is
+    asked for. Every row is on disk before the next is asked for.
     `quiet` draws no progress bar. With `redo` the stage's rows make way for the first new one: a model that
     cannot be asked costs nothing.
     """
@@ -87,12 +91,12 @@ def run_stage(
 
             def todo() -> Iterator[tuple[Sample, str]]:
                 nonlocal pulled
-                for sample in source():
+                for sample, failure in ready(source()) if ready else ((s, None) for s in source()):
                     if pulled == 1:
                         bar.unpause()  # the first was pulled before the model was loaded
                     if stop():
                         return
-                    k = key(sample)
+                    k = failure or key(sample)
                     if isinstance(k, Failure):
                         pulled += 1
                         row = Row(id=sample.id, key="", failure=k)

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from flawscribe.consent import on_the_terminal, yes_option
+
 EPILOG = """
 \b
 Examples:
@@ -45,6 +47,7 @@ Exit codes: 0 all scored, 1 some unscored, 2 usage, 3 set-up.
     "--descriptions", help="Judge descriptions made elsewhere: JSONL, CSV or Parquet with id, description."
 )
 @click.option("--prices", metavar="FILE", help="YAML or JSON with the judge's price: say what it has cost.")
+@yes_option
 @click.option("--redo", is_flag=True, help="Forget this stage's rows and start again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def judge(
@@ -56,6 +59,7 @@ def judge(
     prompts: str | None,
     descriptions: str | None,
     prices: str | None,
+    yes: bool,
     redo: bool,
     as_json: bool,
 ) -> None:
@@ -80,6 +84,7 @@ def judge(
         prompts=prompts,
         redo=redo,
         prices=prices,
+        allow=on_the_terminal(yes),
     )
     found = {"run": str(run.path), "judge": TOLD if judge == NAME else judge, **figures(run)}
     if judge != NAME:

@@ -13,6 +13,7 @@ from engines.account import account_of, usage_in
 from engines.base import Engine
 from engines.prices import price_of
 from engines.registry import build, served_model
+from flawscribe.consent import Allow, ask_leave
 from flawscribe.errors import SetupError, UserError
 from flawscribe.records import Row, Sample, Usage, Verdict
 from flawscribe.runs import Run, key_of, record_of
@@ -35,6 +36,7 @@ def judge_run(
     prompts: str | Path | None = None,
     redo: bool = False,
     tell: Callable[[str], None] | None = None,
+    allow: Allow | None = None,
     window: int | None = None,
     timeout: float = 120.0,
     retries: int = 4,
@@ -44,10 +46,10 @@ def judge_run(
 
     `judge` is "claims" (offline, not an LLM) or the name under which a server offers a model; its key is
     read from the environment variable `key_env`. `tell` (default: a line on stderr) hears what leaves the
-    machine before the first call. An answer that does not validate leaves its verdict unscored; so does a
-    server's fault, and the next pass asks again. `prices` is a file for `engines.prices`, by which the cost is
-    noted beside calls and tokens. Raises UserError for arguments that do not fit,
-    SetupError where the model cannot be asked at all.
+    machine before the first call, and `allow` decides whether it may (see `flawscribe.consent`). An answer that does
+    not validate leaves its verdict unscored; so does a server's fault, and the next pass asks again. `prices` is a file
+    for `engines.prices`, by which the cost is noted beside calls and tokens. Raises UserError for arguments that do not
+    fit, SetupError where the model cannot be asked at all.
     """
     say = tell or (lambda line: print(line, file=sys.stderr))
     if not judge.strip():
@@ -80,10 +82,9 @@ def judge_run(
             yield from claims_judge.judge_tasks(tasks)
         elif (first := next(tasks, None)) is not None:
             with judging(judge, base_url, key_env, window, timeout, retries) as engine:
-                say(
-                    f"judge {judge}: up to {sum(1 for _ in samples())} descriptions and their golden texts "
-                    f"go to {engine.facts()['base_url']}; no image does"
-                )
+                n = sum(1 for _ in samples())
+                if not ask_to_judge(run, judge, n, engine, allow):
+                    say(_leaving(judge, n, engine))
                 rows = ModelJudge(engine, asked).judge_tasks(chain([first], tasks))
                 yield from noted(rows, lambda: run.note(STAGE, engine=engine.facts()))
 
@@ -93,6 +94,16 @@ def judge_run(
         facts = account.facts() | (price.facts(account) if price else {})
         run.note(STAGE, judge=claims_judge.TOLD if offline else judge, account=facts)
     return counts
+
+
+def ask_to_judge(run: Run, judge: str, n: int, engine: Engine, allow: Allow | None) -> bool:
+    """Ask for leave to send up to `n` descriptions to the judge's server; see `flawscribe.consent.ask_leave`."""
+    return ask_leave(run, STAGE, engine.facts()["base_url"], lambda: _leaving(judge, n, engine), allow)
+
+
+def _leaving(judge: str, n: int, engine: Engine) -> str:
+    url = engine.facts()["base_url"]
+    return f"judge {judge}: up to {n} descriptions and their golden texts go to {url}; no image does"
 
 
 def _descriptions(run: Run) -> Callable[[str], str | None]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from flawscribe.errors import UserError
 from flawscribe.records import RLE, Description, Failure, FailureKind, MaskPrediction, Row, Sample, Verdict
 from flawscribe.runs import Run, record_of
 
@@ -122,12 +121,7 @@ def join(run: Run) -> Iterator[Joined]:
         if row.record is None:
             yield Joined(row.id, failures=(row.failure,) if row.failure else ())
             continue
-        try:
-            sample = Sample.model_validate(row.record)
-        except ValueError as e:
-            why = str(e).splitlines()[0]
-            raise UserError(f"{run.path}/samples is damaged ({why}): give its manifest again") from e
-        yield _joined(sample, find)
+        yield _joined(run.sample_of(row), find)
 
 
 def _joined(sample: Sample, find: dict[str, Callable[[str], Row | None]]) -> Joined:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flawscribe.consent import Allow, needs_leave
 from flawscribe.errors import UserError, did_you_mean
 from flawscribe.records import RLE, Description, Failure, MaskPrediction, Sample
 from flawscribe.runs import Run
@@ -45,6 +46,8 @@ def run_pipeline(
     redo: Collection[str] = (),
     gallery: int | None = None,
     tell: Callable[[str], None] | None = None,
+    allow: Allow | None = None,
+    allow_urls: bool = False,
     **describing: Any,
 ) -> Outcome:
     """Describe, segment, judge (where there is golden text to judge by), evaluate and report.
@@ -52,7 +55,8 @@ def run_pipeline(
     Each stage does only what the run still lacks; `redo` names stages to start again. With
     `descriptions` or `masks` that stage is filled from the user's own answers and no model is asked.
     `describing` is for `describe_run`: model, engine, base_url, protocol, max_tokens and so on.
-    `tell` gets one line a stage. UserError and SetupError come from the stages as they are.
+    `tell` gets one line a stage; `allow` decides what may go to another machine (see `flawscribe.consent`), for the
+    judge too before the first stage. UserError and SetupError come from the stages as they are.
     """
     from report.html import GALLERY, write_report
 
@@ -61,7 +65,7 @@ def run_pipeline(
     if descriptions is not None and describing.get("calibration") is not None:
         raise UserError("--calibration is for a model's answers: --descriptions has its own P(defective)")
     if judge != "claims":
-        _check_judge(judge, judge_base_url, judge_key_env)
+        _check_judge(run, judge, judge_base_url, judge_key_env, allow)
     counts: dict[str, Counts | None] = {}
     with run.lock():
         if descriptions is not None:
@@ -72,25 +76,35 @@ def run_pipeline(
             from describe.stage import describe_run
 
             counts["describe"] = describe_run(
-                run, prompts=prompts, redo="describe" in redo, tell=tell, **describing
+                run,
+                prompts=prompts,
+                redo="describe" in redo,
+                tell=tell,
+                allow=allow,
+                allow_urls=allow_urls,
+                **describing,
             )
         say(_told("describe", counts["describe"]))
-        counts["segment"] = _segment(run, masks, "segment" in redo)
+        counts["segment"] = _segment(run, masks, "segment" in redo, allow_urls)
         say(_told("segment", counts["segment"]))
         counts["judge"] = judge_where_golden(
-            run, judge, judge_base_url, prompts, "judge" in redo, say, judge_key_env
+            run, judge, judge_base_url, prompts, "judge" in redo, say, judge_key_env, allow
         )
         metrics = _evaluate(run)
         report = write_report(run, GALLERY if gallery is None else gallery, metrics)
     return Outcome(metrics, report, counts)
 
 
-def _check_judge(judge: str, base_url: str | None, key_env: str) -> None:
-    """SetupError before the first stage, not hours later, where the judge's key is not set."""
-    from judge.stage import judging
+def _check_judge(run: Run, judge: str, base_url: str | None, key_env: str, allow: Allow | None) -> None:
+    """Before the first stage, not hours later: SetupError where the judge's key is not set, the question of leave."""
+    from judge.stage import STAGE, ask_to_judge, judging
 
-    with judging(judge, base_url, key_env):
-        pass
+    with judging(judge, base_url, key_env) as engine:
+        if needs_leave(run, STAGE, engine.facts()["base_url"], allow):
+            judged = run.lookup(STAGE)
+            n = sum(judgeable(s) and not ((row := judged(s.id)) and row.ok) for s in run.samples())
+            if n:
+                ask_to_judge(run, judge, n, engine, allow)
 
 
 def check_redo(redo: Collection[str]) -> None:
@@ -108,6 +122,7 @@ def judge_where_golden(
     redo: bool = False,
     tell: Callable[[str], None] | None = None,
     key_env: str = "OPENAI_API_KEY",
+    allow: Allow | None = None,
 ) -> Counts | None:
     """Judge the run's descriptions; None where no sample has a golden text to judge by."""
     say = tell or (lambda line: None)
@@ -117,7 +132,14 @@ def judge_where_golden(
     from judge.stage import judge_run
 
     counts = judge_run(
-        run, judge=judge, base_url=base_url, key_env=key_env, prompts=prompts, redo=redo, tell=tell
+        run,
+        judge=judge,
+        base_url=base_url,
+        key_env=key_env,
+        prompts=prompts,
+        redo=redo,
+        tell=tell,
+        allow=allow,
     )
     say(_told("judge", counts))
     return counts
@@ -135,14 +157,14 @@ def import_answers(run: Run, descriptions: str | Path | None, masks: str | Path 
         import_masks(run, masks)
 
 
-def _segment(run: Run, masks: str | Path | None, redo: bool) -> Counts:
+def _segment(run: Run, masks: str | Path | None, redo: bool, allow_urls: bool) -> Counts:
     if masks is not None:
         from segment.external import import_masks
 
         return import_masks(run, masks, redo=redo)
     from segment.stage import segment_run
 
-    return segment_run(run, redo=redo)
+    return segment_run(run, redo=redo, allow_urls=allow_urls)
 
 
 def _evaluate(run: Run) -> dict[str, Any]:

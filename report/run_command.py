@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from describe.options import describing
+from flawscribe.consent import on_the_terminal, yes_option
 
 EPILOG = """
 \b
@@ -44,6 +45,7 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up, 4 a mistake of
 @click.option(
     "--redo", multiple=True, metavar="STAGE", help="Start describe, segment or judge again; may be repeated."
 )
+@yes_option
 @click.option(
     "--gallery",
     default=200,
@@ -52,14 +54,19 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up, 4 a mistake of
     help="Most images shown in the report.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def run(input: str, out: str | None, as_json: bool, **options: Any) -> None:
+def run(input: str, out: str | None, yes: bool, as_json: bool, **options: Any) -> None:
     """Describe, segment, judge and report every image of INPUT: a manifest, a folder, or a run directory."""
     from flawscribe.inputs import open_run
     from report.pipeline import check_redo, run_pipeline
     from report.tables import as_text
 
     check_redo(options["redo"])
-    outcome = run_pipeline(open_run(input, out), tell=lambda line: click.echo(line, err=True), **options)
+    outcome = run_pipeline(
+        open_run(input, out),
+        tell=lambda line: click.echo(line, err=True),
+        allow=on_the_terminal(yes),
+        **options,
+    )
     if as_json:
         click.echo(json.dumps({**outcome.metrics, "report": str(outcome.report)}, indent=1))
     else:

@@ -24,6 +24,9 @@ Examples:
     "--png", type=click.Path(file_okay=False, path_type=Path), help="Also write the masks as DIR/<id>.png."
 )
 @click.option("--force", is_flag=True, help="Let --png replace files that are there.")
+@click.option(
+    "--allow-urls", is_flag=True, help="Fetch pictures that the manifest names by http(s) addresses."
+)
 @click.option("--redo", is_flag=True, help="Throw this stage's rows away and begin anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def segment(
@@ -33,6 +36,7 @@ def segment(
     masks: str | None,
     png: Path | None,
     force: bool,
+    allow_urls: bool,
     redo: bool,
     as_json: bool,
 ) -> None:
@@ -42,7 +46,10 @@ def segment(
     from segment.stage import segment_run, write_pngs
 
     run = open_run(input, out)
-    counts = import_masks(run, masks, redo=redo) if masks else segment_run(run, head=head, redo=redo)
+    if masks:
+        counts = import_masks(run, masks, redo=redo)
+    else:
+        counts = segment_run(run, head=head, allow_urls=allow_urls, redo=redo)
     pictures = write_pngs(run, png, force) if png else 0
     failed = counts.failed + sum(not row.ok for row in run.rows("samples"))  # rows of no sample count as well
     figures = {"ok": counts.ok, "kept": counts.kept, "failed": failed, "run": str(run.path)}

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from flawscribe.errors import SetupError, UserError, did_you_mean
+from flawscribe.fetched import fetching
 from flawscribe.images import Digests, ImageFailure, load_image
 from flawscribe.models import directory_digest, nano_head_path
 from flawscribe.records import Failure, MaskPrediction, Row, Sample
@@ -32,8 +33,12 @@ def head_folder(head: str) -> Path:
     return Path(head)
 
 
-def segment_run(run: Run, *, head: str = "nano", redo: bool = False, quiet: bool = False) -> Counts:
+def segment_run(
+    run: Run, *, head: str = "nano", allow_urls: bool = False, redo: bool = False, quiet: bool = False
+) -> Counts:
     """Mark every sample of the run that has no good row yet; `quiet` draws no progress bar.
+
+    With `allow_urls` pictures at http(s) addresses are fetched (see `flawscribe.fetch`).
 
     Raises SetupError where torch and transformers are not installed, UserError for an unknown head.
     """
@@ -55,7 +60,8 @@ def segment_run(run: Run, *, head: str = "nano", redo: bool = False, quiet: bool
         rows = _batches(chain([first], pairs), answer)
         yield from noted(rows, lambda: run.note("segment", device=device))
 
-    return run_stage(run, "segment", settings, key, process, redo=redo, quiet=quiet)
+    ready = fetching(run, "segment", allow_urls)
+    return run_stage(run, "segment", settings, key, process, ready=ready, redo=redo, quiet=quiet)
 
 
 def _batches(

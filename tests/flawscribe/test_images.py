@@ -79,7 +79,7 @@ def test_colour_modes(tmp_path: Path, mode: str) -> None:
 def test_cmyk_jpeg(tmp_path: Path) -> None:
     scene("CMYK").save(tmp_path / "a.jpg", quality=95)
     assert colors(load_image(str(tmp_path / "a.jpg"))) == ("r", "b")
-    data, mime = image_bytes(str(tmp_path / "a.jpg"))
+    data, mime, _ = image_bytes(str(tmp_path / "a.jpg"))
     assert mime == "image/png"
     assert colors(Image.open(io.BytesIO(data))) == ("r", "b")
 
@@ -126,11 +126,11 @@ def test_exif_orientation_is_applied_for_the_reader_and_for_a_server(
     loaded = load_image(str(tmp_path / name))
     assert loaded.size == (40, 20)
     assert colors(loaded) == ("r", "b")
-    data, mime = image_bytes(str(tmp_path / name))
+    data, mime, note = image_bytes(str(tmp_path / name))
     sent = Image.open(io.BytesIO(data))
     assert np.array_equal(np.asarray(sent.convert("RGB")), np.asarray(loaded))
     if orientation > 1:
-        assert mime == "image/png"
+        assert (mime, note) == ("image/png", "turned upright; sent as PNG")
     else:
         assert data == (tmp_path / name).read_bytes()
 
@@ -146,8 +146,9 @@ def test_the_first_frame_counts(tmp_path: Path, name: str) -> None:
     green = Image.new("RGB", (40, 20), "green")
     scene().save(tmp_path / name, save_all=True, append_images=[green, green], lossless=True)
     assert colors(load_image(str(tmp_path / name))) == ("r", "b")
-    data, mime = image_bytes(str(tmp_path / name))
+    data, mime, note = image_bytes(str(tmp_path / name))
     assert mime == "image/png"
+    assert note.startswith("animated: its first frame was looked at") and note.endswith("sent as PNG")
     assert colors(Image.open(io.BytesIO(data))) == ("r", "b")
 
 
@@ -236,9 +237,9 @@ def test_addresses_are_not_fetched(url: str) -> None:
 def test_plain_pictures_are_sent_byte_for_byte(tmp_path: Path) -> None:
     for name, mime in (("a.png", "image/png"), ("a.jpg", "image/jpeg"), ("a.webp", "image/webp")):
         scene().save(tmp_path / name)
-        assert image_bytes(str(tmp_path / name)) == ((tmp_path / name).read_bytes(), mime)
+        assert image_bytes(str(tmp_path / name)) == ((tmp_path / name).read_bytes(), mime, "")
     scene().save(tmp_path / "a.bmp")
-    assert image_bytes(str(tmp_path / "a.bmp"))[1] == "image/png"
+    assert image_bytes(str(tmp_path / "a.bmp"))[1:] == ("image/png", "sent as PNG")
 
 
 def test_an_icon_that_lost_its_palette_is_a_failure_at_every_door(tmp_path: Path) -> None:
@@ -291,7 +292,7 @@ def test_a_broken_second_frame_leaves_the_first(tmp_path: Path) -> None:
     content[second + 2 : second + 4] = b"\xfe\xca"  # its first tag, the width, is now none that is known
     (tmp_path / "a.tif").write_bytes(content)
     assert colors(load_image(str(tmp_path / "a.tif"))) == ("r", "b")
-    sent, kind = image_bytes(str(tmp_path / "a.tif"))
+    sent, kind, _ = image_bytes(str(tmp_path / "a.tif"))
     assert kind == "image/png"
     assert colors(Image.open(io.BytesIO(sent))) == ("r", "b")
 
