@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jsonschema import Draft202012Validator
 
 from describe.calibration import Calibration
 from describe.probability import p_defective
@@ -20,8 +19,9 @@ from engines.base import Answer, Fault, Request
 from flawscribe.images import Digests, ImageFailure
 from flawscribe.records import Description, FailureKind
 from flawscribe.runs import Run, record_of
+from flawscribe.schemas import Schema
 
-_ANYTHING = Draft202012Validator({})
+_ANYTHING = Schema({})
 Known = dict[Request, Answer | Fault]
 
 
