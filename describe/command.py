@@ -2,10 +2,7 @@
 
 import json
 import sys
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +11,6 @@ from describe.options import describing
 from flawscribe.consent import on_the_terminal, yes_option
 
 if TYPE_CHECKING:
-    from flawscribe.records import Row
     from flawscribe.runs import Run
 
 EPILOG = """
@@ -74,12 +70,11 @@ def describe(
     **options: Any,
 ) -> None:
     """Describe the defects of every image of INPUT: a manifest, a folder of images, or a run directory."""
+    from describe.figures import figures_of
     from describe.stage import describe_run
     from flawscribe.errors import UserError
     from flawscribe.external import import_descriptions
     from flawscribe.inputs import open_run
-    from flawscribe.records import Description
-    from flawscribe.runs import record_of
 
     def tell(line: str) -> None:
         click.echo(line, err=True)
@@ -107,21 +102,14 @@ def describe(
             prices=prices,
             **options,
         )
-    ok = defective = images = 0
-    failures = Counter[str]()
-    for row in chain(_described(run), (row for row in run.rows("samples") if row.failure)):
-        images += 1
-        ok += row.ok
-        defective += row.ok and record_of(row, Description, "describe").defective
-        if row.failure:
-            failures[row.failure.kind.value] += 1
+    found = figures_of(run)
     figures = {
         "run": str(run.path),
-        "images": images,
-        "ok": ok,
-        "defective": defective,
-        "failed": sum(failures.values()),
-        "failures": dict(failures.most_common()),
+        "images": found.images,
+        "ok": found.ok,
+        "defective": found.defective,
+        "failed": found.failures.total(),
+        "failures": dict(found.failures.most_common()),
         "done_before": counts.kept,
     }
     if descriptions is None:
@@ -130,7 +118,7 @@ def describe(
         click.echo(json.dumps(figures, indent=1))
     else:
         _print(figures)
-    sys.exit(1 if failures else 0)
+    sys.exit(1 if found.failures else 0)
 
 
 def _estimate(input: str, out: str | None, options: dict[str, Any], as_json: bool) -> None:
@@ -157,12 +145,6 @@ def _emit(run: "Run", file: str, options: dict[str, Any], as_json: bool) -> None
     else:
         told = ", ".join(f"{path} ({path.stat().st_size / 1e6:.1f} MB)" for path in files) or "nothing to ask"
         click.echo(f"{run.path}: {n} requests: {told}")
-
-
-def _described(run: "Run") -> "Iterator[Row]":
-    """The rows of the samples that the run has now: a manifest may have lost some since."""
-    row_of = run.lookup("describe")
-    return (row for sample in run.samples() if (row := row_of(sample.id)))
 
 
 def _print(figures: dict[str, Any]) -> None:

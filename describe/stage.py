@@ -1,5 +1,6 @@
 """The stage `describe` of a run."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -196,7 +197,8 @@ def describe_run(
                 announced = f"{reason}; {sending(url, media)}"
             if tell:
                 tell(announced)
-            rows = describe_samples(_kept(chain([first], pairs), keys), asker, how.plan)
+            pairs = chain([first], pairs)
+            rows = describe_samples(_kept(pairs, keys) if from_batch else pairs, asker, how.plan)
             # By the end it is known what the server did not accept.
             yield from noted(rows, lambda: run.note(STAGE, reason=reason, engine=asker.facts()))
             if tell and (line := told(asker.facts())):
@@ -279,8 +281,4 @@ def account_of_run(run: Run) -> Account:
 
 
 def _usages(run: Run) -> Iterator[Usage]:
-    for row in run.rows(STAGE):
-        if row.failure is None:
-            yield usage_in(row.record)
-        elif row.failure.usage is not None:
-            yield row.failure.usage
+    return (usage_in(json.loads(head.content)) for head in run.heads(STAGE))

@@ -218,7 +218,11 @@ class Run:
 
     def current(self, stage: str) -> Iterator[Row]:
         """The row that counts for each id, streamed."""
-        return (head.row for head in Places(self._shards(stage)).current())
+        return (head.row for head in self.current_heads(stage))
+
+    def current_heads(self, stage: str) -> Iterator[Head]:
+        """As `current`, but only looked at as far as their heads."""
+        return Places(self._shards(stage)).current()
 
     def samples(self, passed: Callable[[str], bool] | None = None) -> Iterator[Sample]:
         """The samples of the run that could be read, in the manifest's order, but for those whose id is `passed`.
@@ -386,7 +390,7 @@ class Run:
     def compact(self, stage: str) -> None:
         """Derive RUN/<stage>.parquet (columns id, key, ok, record, failure; the last two as JSON text)."""
         temporary = self.path / f"{stage}.parquet.tmp"
-        rows = Places(self._shards(stage)).current()
+        rows = self.current_heads(stage)
         with temporary.open("wb") as f:
             with pq.ParquetWriter(f, _COLUMNS) as out:
                 while chunk := list(islice(rows, _ROW_GROUP)):
