@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-
 from describe.calibration import Calibration
 from describe.probability import p_defective
 from describe.protocol import STAGE, Plan

@@ -1,6 +1,7 @@
 """What decides an answer is part of its row's key, and nothing else is: each input changed alone, over a real run."""
 
 import inspect
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -66,6 +67,7 @@ SAME: dict[str, tuple[Setting, Setting]] = {
     "wait": ({}, {"wait": 0.0}),
     "media": ({"base_url": SERVER}, {"base_url": SERVER, "media": "file"}),
     "allow_urls": ({}, {"allow_urls": True}),
+    "prices": ({}, {"prices": "prices.json"}),
     "tell": ({}, {"tell": print}),
     "allow": ({}, {"allow": print}),
     "quiet": ({}, {"quiet": True}),
@@ -77,19 +79,24 @@ SAME: dict[str, tuple[Setting, Setting]] = {
 }
 """Likewise, under which the answers are those that are there."""
 
-NOT_ABOUT_ANSWERS = {
-    "run",
-    "input",
-    "out",
-    "redo",
-    "yes",
-    "as_json",
-    "debug",
-    "descriptions",
-    "emit_batch",
-    "prices",
-    "asked",
-}
+NOT_ABOUT_ANSWERS = set(
+    [
+        "run",
+        "input",
+        "out",
+        "redo",
+        "yes",
+        "as_json",
+        "debug",
+        "descriptions",
+        "emit_batch",
+        "dry_run",
+        "looked_at",
+        "measured",
+        "asked",
+    ]
+)
+"""What a call of the verb is given and what it prints; the ways to ask nothing."""
 
 
 def test_every_setting_is_tested_here() -> None:
@@ -107,6 +114,8 @@ class Recording:
         self.folder, self.asked = folder, list[Request]()
         for i, name in enumerate("ab"):
             Image.new("RGB", (8, 8), (40 * i, 0, 0)).save(folder / f"{name}.png")
+        price = {"currency": "EUR", "models": {"nano": {"input": 1, "output": 1}}}
+        (folder / "prices.json").write_text(json.dumps(price))
         (folder / "answers.jsonl").write_text("")
         (folder / "other.jsonl").write_text("\n")
         fitted_for = about_p(describing().settings)
