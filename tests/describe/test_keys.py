@@ -79,23 +79,21 @@ SAME: dict[str, tuple[Setting, Setting]] = {
 }
 """Likewise, under which the answers are those that are there."""
 
-NOT_ABOUT_ANSWERS = set(
-    [
-        "run",
-        "input",
-        "out",
-        "redo",
-        "yes",
-        "as_json",
-        "debug",
-        "descriptions",
-        "emit_batch",
-        "dry_run",
-        "looked_at",
-        "measured",
-        "asked",
-    ]
-)
+NOT_ABOUT_ANSWERS = {
+    "run",
+    "input",
+    "out",
+    "redo",
+    "yes",
+    "as_json",
+    "debug",
+    "descriptions",
+    "emit_batch",
+    "dry_run",
+    "looked_at",
+    "measured",
+    "asked",
+}
 """What a call of the verb is given and what it prints; the ways to ask nothing."""
 
 
