@@ -238,8 +238,9 @@ class OpenAIEngine:
         """Raise where the server does not open the files that it is given the addresses of."""
         if refusal.status in (400, 403, 415, 422, 500, 501) and _NO_FILES.search(refusal.said):
             raise SetupError(
-                f"{self._url} does not open pictures by their file:// addresses ({one_line(refusal.said, 160)}): start "
-                "vLLM with --allowed-local-media-path and a folder that holds them, or leave out --media file"
+                f"{self._url} does not open pictures by their file:// addresses ({one_line(refusal.said, 160)}): "
+                "start it with a folder that holds them (vLLM: --allowed-local-media-path FOLDER; "
+                "flawscribe serve: --media FOLDER), or leave out --media file"
             )
 
     async def _not_found(self) -> str:

@@ -67,6 +67,21 @@ def test_it_holds_for_every_call_of_a_protocol(tmp_path: Path, protocol: str) ->
         assert size[0] * size[1] <= 5000
 
 
+@pytest.mark.parametrize(("boxes", "box"), [("pixels", [5, 0, 10, 5]), ("0-1000", [250, 0, 500, 500])])
+def test_boxes_are_those_of_the_picture_itself(tmp_path: Path, boxes: str, box: list[int]) -> None:
+    run = one(tmp_path, "a.png", Image.new("RGB", (80, 40)))
+    finding = {"What": "Six fingers", "Where": "left", "Severity": "severe", "Box": box}
+    answer = json.dumps({"Defective": True, "Findings": [finding]})
+    with serving(lambda body, n: (200, completion(answer))) as server:
+        describe_run(
+            run, model="m", base_url=server.url, protocol="grounded", boxes=boxes, max_pixels=200, quiet=True
+        )
+    assert picture_of(server.bodies[0]).size == (20, 10)
+    row = run.latest("describe")["a"]
+    assert row.record is not None, row.failure
+    assert row.record["findings"][0]["box"] == [20, 0, 40, 20]
+
+
 def test_animated_pictures_and_those_drawn_anew_are_told(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     run = one(tmp_path, "a.png", frames[0], save_all=True, append_images=frames[1:])
@@ -111,7 +126,7 @@ def test_media_file_names_the_file_where_it_goes_as_it_is(tmp_path: Path) -> Non
 def test_a_server_that_opens_no_files_ends_the_stage(tmp_path: Path, status: int, said: str) -> None:
     run = make_run(tmp_path, "ab")
     with serving(lambda body, n: (status, error(said))) as server:
-        with pytest.raises(SetupError, match="--allowed-local-media-path and a folder") as caught:
+        with pytest.raises(SetupError, match="--allowed-local-media-path FOLDER") as caught:
             describe_run(run, model="m", base_url=server.url, media="file")
         assert len(server.bodies) == 1
     assert "\n" not in str(caught.value) and str(tmp_path) not in str(caught.value)

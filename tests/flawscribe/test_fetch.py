@@ -2,7 +2,10 @@
 
 import gzip
 import io
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +31,7 @@ def png(color: str = "red") -> bytes:
 
 
 @contextmanager
-def web(respond: Callable[[str], Answer], address: str = "127.0.0.1") -> Iterator[tuple[int, list[Any]]]:
+def web(respond: Callable[[str], Answer], certificate: Path | None = None) -> Iterator[tuple[int, list[Any]]]:
     """A web server; its port, and the requests that came (path, headers)."""
     seen: list[Any] = []
 
@@ -50,7 +53,11 @@ def web(respond: Callable[[str], Answer], address: str = "127.0.0.1") -> Iterato
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer((address, 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
@@ -227,8 +234,35 @@ def test_nobody_there(tmp_path: Path) -> None:
     assert failure("http://h.org:9/", tmp_path, here()).kind is FailureKind.CONNECTION
 
 
-def test_https_needs_a_certificate_that_is_trusted(tmp_path: Path) -> None:
-    with web(lambda path: (200, {}, png())) as (port, seen):  # speaks no TLS at all
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate for h.org that nobody has signed."""
+    path = tmp_path_factory.mktemp("tls") / "h.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=h.org"]
+    command += ["-addext", "subjectAltName=DNS:h.org", "-keyout", str(path), "-out", f"{path}.crt"]
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
+    return path
+
+
+def test_https_is_for_the_name_and_needs_trust(
+    tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with web(lambda path: (200, {}, png()), certificate=certificate) as (port, seen):
+        caught = failure(f"https://h.org:{port}/", tmp_path, here())
+        assert caught.kind is FailureKind.CONNECTION and "certificate is not to be trusted" in str(caught)
+        trust = ssl.create_default_context(cafile=str(certificate))
+        monkeypatch.setattr("flawscribe.fetch._trust", lambda: trust)
+        assert "certificate" in str(failure(f"https://other.org:{port}/", tmp_path, here()))
+        assert not seen
+        fetch(f"https://h.org:{port}/", tmp_path / "a", here())
+    assert (tmp_path / "a").read_bytes() == png()
+
+
+def test_a_server_without_tls(tmp_path: Path) -> None:
+    with web(lambda path: (200, {}, png())) as (port, seen):
         assert failure(f"https://h.org:{port}/", tmp_path, here()).kind is FailureKind.CONNECTION
     assert not seen
 
