@@ -1,6 +1,5 @@
 """The stage `describe` of a run."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -281,4 +280,4 @@ def account_of_run(run: Run) -> Account:
 
 
 def _usages(run: Run) -> Iterator[Usage]:
-    return (usage_in(json.loads(head.content)) for head in run.heads(STAGE))
+    return (usage_in(head.content, head.id, STAGE) for head in run.heads(STAGE))

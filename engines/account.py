@@ -4,12 +4,14 @@ The rows are the books: each holds what was paid for it, failed ones and superse
 no more than what was in flight, and passes add up.
 """
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from engines.base import Answer, Fault, Request
+from flawscribe.errors import UserError
 from flawscribe.records import FailureKind, Usage
 
 _UNASKED = {
@@ -75,12 +77,13 @@ def account_of(usages: Iterable[Usage]) -> Account:
     return Account(_usage(sums[False]) + batch, batch, rows)
 
 
-def usage_in(record: Any) -> Usage:
-    """The usage that a row's record holds under "usage"; none where it holds none that can be read."""
+def usage_in(found: Any, id: str, stage: str) -> Usage:
+    """The usage that a part of a row holds, also as JSON text; none where it holds none. UserError where damaged."""
     try:
-        return Usage.model_validate(record["usage"])
-    except (KeyError, TypeError, ValueError):
-        return Usage()
+        part = json.loads(found) if isinstance(found, bytes) else found
+        return Usage.model_validate(part.get("usage") or {})
+    except (AttributeError, ValueError, RecursionError) as e:
+        raise UserError(f"the {stage} row of {id!r} is damaged: give --redo {stage}") from e
 
 
 def _numbers(usage: Usage) -> list[int]:

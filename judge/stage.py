@@ -152,9 +152,6 @@ def _usages(run: Run) -> Iterator[Usage]:
     """What each row on record was paid with, superseded ones too."""
     for row in run.rows(STAGE):
         verdicts = [record_of(row, Verdict, STAGE, criterion) for criterion in CRITERIA if row.ok]
-        compared = (c for verdict in verdicts for c in _listed(verdict.details.get("references")))
-        yield sum((usage_in(entry) for entry in compared), Usage())
-
-
-def _listed(found: Any) -> list[Any]:
-    return found if isinstance(found, list) else []
+        held = [verdict.details.get("references", []) for verdict in verdicts]
+        compared = chain.from_iterable(found if isinstance(found, list) else [found] for found in held)
+        yield sum((usage_in(entry, row.id, STAGE) for entry in compared), Usage())
