@@ -13,8 +13,9 @@ from describe.calibration import COOLEST, HOTTEST, Calibration, about_p
 from describe.protocol import STAGE
 from describe.thresholds import Rule, best, rule
 from flawscribe import __version__, reliability, statistics
+from flawscribe.digests import Digests
 from flawscribe.errors import UserError
-from flawscribe.images import Digests, ImageFailure
+from flawscribe.images import ImageFailure
 from flawscribe.records import Description
 from flawscribe.reliability import EPSILON
 from flawscribe.runs import Run, record_of

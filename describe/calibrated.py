@@ -15,7 +15,8 @@ from describe.probability import p_defective
 from describe.protocol import STAGE, Plan
 from describe.wire import read_object
 from engines.base import Answer, Fault, Request
-from flawscribe.images import Digests, ImageFailure
+from flawscribe.digests import Digests
+from flawscribe.images import ImageFailure
 from flawscribe.records import Description, FailureKind
 from flawscribe.runs import Run, record_of
 from flawscribe.schemas import Schema

@@ -15,8 +15,9 @@ from engines.counting import Counter, counter_of
 from engines.openai_body import Form
 from engines.prices import Price, price_of
 from engines.registry import check_params, is_served
+from flawscribe.digests import Digests
 from flawscribe.errors import UserError
-from flawscribe.images import Digests, ImageFailure, load_image
+from flawscribe.images import ImageFailure, load_image
 from flawscribe.records import Failure, Sample, Usage
 from flawscribe.runs import Run
 

@@ -24,9 +24,10 @@ from engines.prefix_cache import told
 from engines.prices import price_of
 from engines.registry import WAIT, build, check_params, choose, is_served, served_model
 from flawscribe.consent import Allow, ask_leave
+from flawscribe.digests import Digests
 from flawscribe.errors import UserError, did_you_mean
 from flawscribe.fetched import fetching
-from flawscribe.images import Digests, ImageFailure
+from flawscribe.images import ImageFailure
 from flawscribe.models import ModelRef, resolve_model
 from flawscribe.records import Failure, Row, Sample, Usage
 from flawscribe.runs import Keys, Run

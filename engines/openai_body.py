@@ -1,6 +1,6 @@
 """The body of a chat completion, and what of it a server turned out not to accept."""
 
-import base64
+import binascii
 import json
 import re
 import secrets
@@ -15,6 +15,7 @@ from flawscribe.images import image_bytes
 _REASONING = re.compile(r"(o\d|gpt-5)(?!\d)")
 _NOT_FOR_REASONING = ("max_tokens", "logprobs", "temperature")
 
+_WRITTEN = 64  # forms of a call that are kept: one for each step, seed and temperature
 _Mend = tuple[str, str, dict[str, Any]]
 # What a server may refuse in a request (as its message puts it), and how to ask without it.
 _MENDS: tuple[_Mend, ...] = (
@@ -37,7 +38,8 @@ class Form:
 
     def __init__(self, model: str, params: Mapping[str, Any], media: str = "data") -> None:
         self._model, self._params, self._media = model, params, media
-        self._picture = secrets.token_hex(16)  # stands for the picture; no text can hold it by intent
+        self._picture, self._user = secrets.token_hex(16), secrets.token_hex(16)
+        self._written: dict[Any, tuple[tuple[bytes, bytes, bytes], Any]] = {}
         self._want: dict[str, Any] = {
             "limit": "max_tokens",
             "schema": True,
@@ -63,6 +65,7 @@ class Form:
 
     def _leave_out(self, mend: _Mend) -> None:
         self._left.remove(mend)
+        self._written.clear()
         self._want.update(mend[2])
         self.dropped.append(mend[0])
 
@@ -71,21 +74,50 @@ class Form:
 
         With it comes how what is sent of the image differs from its file, "" where it does not.
         """
-        content: list[dict[str, Any]] = [{"type": "text", "text": request.user}]
         url, note = b"", ""
         if request.image is not None:
             data, mime, note = image_bytes(request.image, request.box, request.max_pixels)
             if self._media == "file" and not note:
                 url = Path(request.image).absolute().as_uri().encode()
             else:
-                url = b"data:%s;base64,%s" % (mime.encode(), base64.b64encode(data))
+                url = b"data:%s;base64,%s" % (mime.encode(), binascii.b2a_base64(data, newline=False))
+        before, between, after = self._around(request)
+        return b"".join((before, url, between, json.dumps(request.user)[1:-1].encode(), after)), note
+
+    def _around(self, request: Request) -> tuple[bytes, bytes, bytes]:
+        """The call's JSON before the picture's address, from there to the user's text, and behind that.
+
+        It is the same for all requests of a run, so it is written once: it is as long as a small picture.
+        """
+        which = (
+            request.system,
+            request.image is None,
+            id(request.schema),
+            request.max_tokens,
+            request.temperature,
+            request.seed,
+        )
+        if which not in self._written:
+            if len(self._written) >= _WRITTEN:
+                self._written.clear()
+            text = json.dumps(self._call(request))
+            before, _, rest = text.rpartition(self._picture) if request.image is not None else ("", "", text)
+            between, _, after = rest.partition(self._user)
+            # With the schema, so that no other one can come to have its id.
+            self._written[which] = (before.encode(), between.encode(), after.encode()), request.schema
+        return self._written[which][0]
+
+    def _call(self, request: Request) -> dict[str, Any]:
+        """The call, with marks for the picture and the user's text, which no other text can hold by intent."""
+        content: list[dict[str, Any]] = [{"type": "text", "text": self._user}]
+        if request.image is not None:
             content.insert(0, {"type": "image_url", "image_url": {"url": self._picture}})
         want = self._want
         system = [{"type": "text", "text": request.system}] if request.system else []
         if not want["system"]:
             content = [*system, *content]
         # Text alone goes as a plain string, which every server takes.
-        plain = request.user if len(content) == 1 else content
+        plain = self._user if len(content) == 1 else content
         messages: list[dict[str, Any]] = [{"role": "user", "content": plain}]
         if system and want["system"]:
             messages.insert(0, {"role": "system", "content": request.system})
@@ -103,6 +135,4 @@ class Form:
         if request.schema is not None and want["schema"]:
             schema = {"name": "answer", "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        body |= self._params
-        # Base64 needs no escapes, and looking for them in it would be most of the work.
-        return json.dumps(body).encode().replace(self._picture.encode(), url, 1 if url else 0), note
+        return {**body, **self._params}

@@ -24,7 +24,7 @@ from engines.window import Window
 from flawscribe import secrets
 from flawscribe.errors import SetupError, UserError, one_line
 from flawscribe.hosts import is_local
-from flawscribe.images import ImageFailure
+from flawscribe.images import ImageFailure, load_image
 from flawscribe.models import ModelRef
 from flawscribe.records import FailureKind
 
@@ -39,6 +39,7 @@ _NO_FILES = re.compile(
 )
 _AT_ONCE = 16  # requests begun before those that are under way are looked after again
 
+_PERHAPS_THE_PICTURE = (FailureKind.BAD_REQUEST, FailureKind.SERVER_ERROR)
 _Outcome = tuple[Request, Answer | Fault]
 
 
@@ -129,6 +130,16 @@ class OpenAIEngine:
             self._loop.run_until_complete(_cancel(tasks))
 
     async def _outcome(self, request: Request, learn: bool = False) -> Answer | Fault:
+        """The answer, or why there is none: where the server would not have it, that may be the picture's fault."""
+        outcome = await self._asked(request, learn)
+        if isinstance(outcome, Fault) and outcome.kind in _PERHAPS_THE_PICTURE and request.image is not None:
+            try:
+                load_image(request.image)
+            except ImageFailure as e:
+                return Fault(e.kind, str(e), outcome.usage)
+        return outcome
+
+    async def _asked(self, request: Request, learn: bool) -> Answer | Fault:
         """Ask until there is an answer, a refusal that stays, or no attempt left."""
         try:
             body, note = self._form.body(request)

@@ -1,16 +1,12 @@
 """Opening pictures safely: bounded, oriented, always RGB; a picture that cannot be opened is a typed failure."""
 
-import hashlib
 import io
-import json
 import math
 import os
 import stat
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -19,9 +15,9 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from flawscribe.errors import one_line
 from flawscribe.hosts import shown_url
 from flawscribe.records import Failure, FailureKind
+from flawscribe.verbatim import MAX_PIXELS, plain_size
 
 Box = tuple[int, int, int, int]
-MAX_PIXELS = 64_000_000
 MAX_BYTES = 100_000_000
 _VERBATIM = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 _NOT_PIXELS = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
@@ -316,6 +312,12 @@ def image_bytes(path: str, box: Box | None = None, max_pixels: int | None = None
     engine sees the same pixels. `note` is empty exactly for the file's own bytes.
     """
     data = read_bytes(path)
+    if (
+        box is None
+        and (plain := plain_size(data))
+        and (max_pixels is None or plain[1] * plain[2] <= max_pixels)
+    ):
+        return Sent(data, plain[0], "")
     image = _decoded(data, path)
     with _decoding(path):
         if not (note := _note(image, box, max_pixels)):
@@ -327,9 +329,22 @@ def image_bytes(path: str, box: Box | None = None, max_pixels: int | None = None
 
 def sent_note(path: str, box: Box | None = None, max_pixels: int | None = None) -> str:
     """`image_bytes`' note alone; ImageFailure as there."""
-    image = _decoded(read_bytes(path), path)
+    data = read_bytes(path)
+    if (
+        box is None
+        and (plain := plain_size(data))
+        and (max_pixels is None or plain[1] * plain[2] <= max_pixels)
+    ):
+        return ""
+    image = _decoded(data, path)
     with _decoding(path):
         return _note(image, box, max_pixels)
+
+
+def _as_it_is(data: bytes, box: Box | None, max_pixels: int | None) -> str:
+    """The MIME type of what certainly goes as it is, else ""."""
+    found = plain_size(data) if box is None else None
+    return found[0] if found and (max_pixels is None or found[1] * found[2] <= max_pixels) else ""
 
 
 def _note(image: Image.Image, box: Box | None, max_pixels: int | None) -> str:
@@ -364,41 +379,3 @@ def _nonzero(image: Image.Image, threshold: int) -> np.ndarray:
         return (values[..., :3].max(-1) > 0) & (values[..., 3] > 0)
     values = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
     return (values if values.ndim == 2 else values.max(-1)) > threshold
-
-
-class Digests:
-    """SHA-256 of image files, remembered in `digests.jsonl` by path, size and time of change. Thread-safe."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "digests.jsonl"
-        self._lock = threading.Lock()
-        self._known: dict[bytes, bytes] = {}  # by digest of the state: little memory for many pictures
-        if self._file.exists():
-            with self._file.open("rb") as f:
-                for line in f:
-                    try:
-                        path, size, mtime, digest = json.loads(line)
-                        self._known[_state(path, size, mtime)] = bytes.fromhex(digest)
-                    except (ValueError, TypeError, AttributeError):
-                        continue  # a line cut off by a kill: that picture is read again
-
-    def digest(self, path: str) -> str:
-        """The file's digest; ImageFailure where it cannot be read."""
-        try:
-            info = os.stat(path)
-        except (OSError, ValueError):
-            read_bytes(path)  # raises the typed failure
-            raise
-        state = _state(path, info.st_size, info.st_mtime_ns)
-        if (known := self._known.get(state)) is not None:
-            return known.hex()
-        digest = hashlib.sha256(read_bytes(path))
-        line = json.dumps([path, info.st_size, info.st_mtime_ns, digest.hexdigest()]) + "\n"
-        with self._lock, self._file.open("a", encoding="utf-8") as f:
-            self._known[state] = digest.digest()
-            f.write(line)
-        return digest.hexdigest()
-
-
-def _state(path: str, size: int, mtime_ns: int) -> bytes:
-    return hashlib.md5(f"{size} {mtime_ns} {path}".encode(errors="surrogatepass")).digest()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from flawscribe.digests import Digests
 from flawscribe.errors import UserError
-from flawscribe.images import Digests, ImageFailure, load_image, load_mask, read_bytes
+from flawscribe.images import ImageFailure, load_image, load_mask, read_bytes
 from flawscribe.records import Failure, FailureKind, MaskPrediction, Row, Sample
 from flawscribe.runs import Run, key_of
 from flawscribe.stages import Counts, run_stage

@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from flawscribe.digests import Digests
 from flawscribe.errors import SetupError, UserError, did_you_mean
 from flawscribe.fetched import fetching
-from flawscribe.images import Digests, ImageFailure, load_image
+from flawscribe.images import ImageFailure, load_image
 from flawscribe.models import directory_digest, nano_head_path
 from flawscribe.records import Failure, MaskPrediction, Row, Sample
 from flawscribe.runs import Run, key_of, record_of

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin, features
 
+from flawscribe.digests import Digests
 from flawscribe.images import (
     MAX_BYTES,
-    Digests,
     ImageFailure,
     extensions,
     image_bytes,

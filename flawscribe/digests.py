@@ -1,0 +1,51 @@
+"""What identifies the content of image files, without reading each of them every time."""
+
+import hashlib
+import json
+import os
+import threading
+from pathlib import Path
+from typing import TextIO
+
+from flawscribe.images import read_bytes
+
+
+class Digests:
+    """SHA-256 of image files, remembered in `digests.jsonl` by path, size and time of change. Thread-safe."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "digests.jsonl"
+        self._lock = threading.Lock()
+        self._out: TextIO | None = None
+        self._known: dict[bytes, bytes] = {}  # by digest of the state: little memory for many pictures
+        if self._file.exists():
+            with self._file.open("rb") as f:
+                for line in f:
+                    try:
+                        path, size, mtime, digest = json.loads(line)
+                        self._known[_state(path, size, mtime)] = bytes.fromhex(digest)
+                    except (ValueError, TypeError, AttributeError):
+                        continue  # a line cut off by a kill: that picture is read again
+
+    def digest(self, path: str) -> str:
+        """The file's digest; ImageFailure where it cannot be read."""
+        try:
+            info = os.stat(path)
+        except (OSError, ValueError):
+            read_bytes(path)  # raises the typed failure
+            raise
+        state = _state(path, info.st_size, info.st_mtime_ns)
+        if (known := self._known.get(state)) is not None:
+            return known.hex()
+        digest = hashlib.sha256(read_bytes(path))
+        line = json.dumps([path, info.st_size, info.st_mtime_ns, digest.hexdigest()]) + "\n"
+        with self._lock:
+            self._known[state] = digest.digest()
+            if self._out is None:
+                self._out = self._file.open("a", encoding="utf-8", buffering=1)
+            self._out.write(line)
+        return digest.hexdigest()
+
+
+def _state(path: str, size: int, mtime_ns: int) -> bytes:
+    return hashlib.md5(f"{size} {mtime_ns} {path}".encode(errors="surrogatepass")).digest()
