@@ -35,7 +35,7 @@ def ready(
     """
     waiting: deque[tuple[Sample, Future[None] | None]] = deque()
     under_way: dict[str, Future[None]] = {}
-    failed: dict[str, ImageFailure] = {}
+    failed: dict[str, Failure] = {}
 
     def first() -> tuple[Sample, Failure | None]:
         sample, future = waiting.popleft()
@@ -44,15 +44,14 @@ def ready(
             if future is not None:
                 future.result()
                 sample = run.with_picture(sample)
-            elif url in failed:
-                raise failed[url]
         except ImageFailure as e:
+            failure = e.failure(stage)
             if len(failed) < _REMEMBERED:
-                failed[url] = e
-            return sample, e.failure(stage)
+                failed[url] = failure
+            return sample, failure
         finally:
             under_way.pop(url, None)
-        return sample, None
+        return sample, failed.get(sample.image)
 
     with _workers(run, rules) as start:
         for sample in samples:
