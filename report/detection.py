@@ -7,6 +7,7 @@ import numpy as np
 from flawscribe import statistics
 from report.estimates import absent, entry, nothing
 from report.join import Joined
+from report.reliability import believed
 
 BINS = 20
 ROC_POINTS = 200
@@ -64,7 +65,12 @@ class Detection:
                 else "the run holds no descriptions"
             )
             names = ("auc", "auc_yes_no", "f1", "precision", "recall", "false_positive_rate", "accuracy")
-            return {**{name: nothing(why, failed) for name in names}, "auc_from": None, "roc": []}
+            return {
+                **{name: nothing(why, failed) for name in (*names, "ece", "brier")},
+                "auc_from": None,
+                "roc": [],
+                "reliability": absent(why),
+            }
         labels, yes = np.array(self._labels), np.array(self._yes)
         without = sum(p is None for p in self._p)
         scores = yes.astype(float) if without else np.array(self._p, dtype=float)
@@ -78,6 +84,7 @@ class Detection:
             "recall": _share(yes[labels], self._failed[True], "no defective image was described"),
             "false_positive_rate": _share(yes[~labels], self._failed[False], "no clean image was described"),
             "accuracy": _share(labels == yes, failed, ""),
+            **believed(labels, self._p, failed),
             "roc": roc(labels, scores),
             "histogram": None if without else histogram(labels, scores),
         }

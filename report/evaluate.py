@@ -10,6 +10,7 @@ from report.benchmark import Benchmark
 from report.detection import Detection
 from report.join import OUTCOMES, join
 from report.masks import Masks
+from report.reliability import calibration_told
 from report.texts import Quality, Texts
 
 SCHEMA = 1
@@ -91,6 +92,9 @@ def notes(run: Run, results: dict[str, Any]) -> list[str]:
             f"The detection AUC is computed from yes/no answers ({without} of {n} descriptions carry no "
             "probability), so it does not compare with an AUC of probabilities."
         )
+    used = stages.get("describe", {}).get("settings", {}).get("calibration")
+    if used is not None:
+        lines.append(calibration_told(run))
     written, judged = stages.get("describe", {}).get("started"), stages.get("judge", {}).get("finished")
     if written and judged and written > judged:
         lines.append(

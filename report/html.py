@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from flawscribe.runs import Run, write_atomically
-from report import benchmark_figures, benchmark_tables, figures, tables
+from report import benchmark_figures, benchmark_tables, figures, reliability, tables
 from report.cards import card, choose
 from report.evaluate import evaluate
 from report.join import OUTCOMES, join
@@ -48,6 +48,12 @@ def write_report(run: Run, gallery: int = GALLERY, metrics: dict[str, Any] | Non
         operating_point=figures.operating_point(detection),
         bars=figures.bars(detection.get("histogram")),
         side=figures.SIDE,
+        points=(points := reliability.points(detection)),
+        reliability=detection.get("reliability"),
+        most=max((b["n"] for b in detection["reliability"]["bins"]), default=0) if points else 0,
+        strip=reliability.STRIP,
+        threshold=reliability.threshold_of(run),
+        calibration=reliability.calibration_told(run),
         scenes=_scenes(figures_of_run),
         cards=(card(j) for j in chosen),
         total=choice.seen,

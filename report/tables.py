@@ -13,6 +13,8 @@ _DETECTION = (
     ("recall", "Recall", "share of defective images called defective"),
     ("false_positive_rate", "False-positive rate", "share of clean images called defective"),
     ("accuracy", "Accuracy", "misleading where one class is rare"),
+    ("ece", "Calibration error (ECE)", "|share defective − P|, over ten bins of P"),
+    ("brier", "Brier score", "mean of (P − label)²"),
     ("auc_mask", "AUC of the mask head", "from its own probability P(mask)"),
 )
 _MASKS = (
