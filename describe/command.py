@@ -23,6 +23,7 @@ Examples:
   flawscribe describe manifest.jsonl -o run/ --descriptions answers.jsonl
   flawscribe describe manifest.jsonl --model gpt-4o --engine openai --dry-run --prices prices.yaml
   flawscribe describe manifest.jsonl -o run/ --model gpt-4o --emit-batch requests.jsonl
+  flawscribe describe manifest.jsonl -o run/ --model ./my-model --engine vllm --cluster --workers 8
   flawscribe describe run/ --model gpt-4o --from-batch output.jsonl
 
 \b
@@ -52,6 +53,18 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up, 4 a mistake of
 )
 @click.option("--measured", metavar="RUN", help="A run with the same settings, for --dry-run to go by.")
 @yes_option
+@click.option(
+    "--cluster",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Describe with many workers on a Ray cluster; without an address on this machine.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Processes of --cluster (default: the GPUs, or the addresses in --base-url).",
+)
 @click.option("--redo", is_flag=True, help="Forget this stage's rows and start again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def describe(
@@ -81,6 +94,8 @@ def describe(
 
     if descriptions is not None and options["calibration"] is not None:
         raise UserError("--calibration is for a model's answers: --descriptions has its own P(defective)")
+    if options["cluster"] and (emit_batch or descriptions or dry_run):
+        raise UserError("--cluster asks a model: leave out --dry-run, --emit-batch and --descriptions")
     if dry_run:
         batch = emit_batch is not None or bool(from_batch)
         more = {"looked_at": looked_at, "measured": measured, "prices": prices, "redo": redo, "batch": batch}
@@ -125,7 +140,8 @@ def _estimate(input: str, out: str | None, options: dict[str, Any], as_json: boo
     from describe.estimate import estimate, lines
     from flawscribe.inputs import looking_at
 
-    about_asking = ("window", "timeout", "wait", "allow_urls")  # what is not here yet counts as unreadable
+    # What is not here yet counts as unreadable.
+    about_asking = ("window", "timeout", "wait", "allow_urls", "cluster", "workers")
     options = {k: v for k, v in options.items() if k not in about_asking}
     with looking_at(input, out) as (samples, rows):
         found = estimate(samples, rows, **options)
@@ -138,7 +154,7 @@ def _estimate(input: str, out: str | None, options: dict[str, Any], as_json: boo
 def _emit(run: "Run", file: str, options: dict[str, Any], as_json: bool) -> None:
     from describe.stage import emit_batch
 
-    about_asking = ("engine", "window", "timeout", "wait", "replay", "base_url")
+    about_asking = ("engine", "window", "timeout", "wait", "replay", "base_url", "cluster", "workers")
     files, n = emit_batch(run, file, **{k: v for k, v in options.items() if k not in about_asking})
     if as_json:
         click.echo(json.dumps({"run": str(run.path), "requests": n, "files": [str(path) for path in files]}))

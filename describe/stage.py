@@ -139,6 +139,8 @@ def describe_run(
     allow: Allow | None = None,
     from_batch: Sequence[str | Path] = (),
     prices: str | Path | None = None,
+    cluster: str | None = None,
+    workers: int | None = None,
     tell: Callable[[str], None] | None = None,
     quiet: bool = False,
     **asked: Any,
@@ -149,13 +151,21 @@ def describe_run(
     max_pixels. With `from_batch` the answers are those of batch files (see `describe.batch`), and no server is asked.
     With `allow_urls` pictures at http(s) addresses are fetched (see `flawscribe.fetch`). `allow` decides what may go
     to another machine (see `flawscribe.consent`). `prices` is a file for `engines.prices`, by which the run's cost is
-    noted beside its calls and tokens. `tell` gets one line on which engine is used and why, and what leaves the
-    machine; `quiet` draws no progress bar.
+    noted beside its calls and tokens. With `cluster`, an address or "local", so many `workers` do it (see
+    `describe.cluster`). `tell` gets one line on which engine is used and why, and what leaves the machine; `quiet`
+    draws no progress bar.
     Raises UserError for arguments that do not fit, SetupError where the model cannot be asked at all.
     """
     if from_batch:
         engine = "openai"
-    how = describing(engine=engine, base_url=base_url, replay=replay, params=params, **asked)
+    if workers is not None and cluster is None:
+        raise UserError("--workers needs --cluster")
+    if cluster is not None and from_batch:
+        raise UserError("--from-batch asks nobody: leave --cluster out")
+    asked |= {"engine": engine, "replay": replay, "params": params}
+    reach: dict[str, Any] = {"window": window, "timeout": timeout, "replay": replay, "wait": wait}
+    reach |= {"params": params, "media": media}
+    how = describing(**asked, base_url=base_url)
     price = price_of(prices, how.ref.name) if prices is not None else None
     digests, keys = Digests(run.path), dict[str, str]()
 
@@ -163,17 +173,7 @@ def describe_run(
         if from_batch:
             batch = BatchEngine([Path(file) for file in from_batch], keys.__getitem__)
             return batch, f"batch: answers from {', '.join(Path(file).name for file in from_batch)}"
-        return build(
-            engine,
-            how.ref,
-            base_url=base_url,
-            window=window,
-            timeout=timeout,
-            replay=replay,
-            wait=wait,
-            params=params,
-            media=media,
-        )
+        return build(engine, how.ref, base_url=base_url, **reach)
 
     good: list[Callable[[str], Row | None]] = []
 
@@ -184,19 +184,21 @@ def describe_run(
         row = None if redo else good[0](sample.id)
         return row is not None and row.ok and row.key == how.key(sample, digests)
 
+    def leave(url: str) -> str | None:
+        """Have it allowed to send to the server; what is still to be told of that."""
+        asked = ask_leave(run, STAGE, url, lambda: leaving(run, done, url, media), allow)
+        return None if asked else sending(url, media)
+
     def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
         first = next(pairs, None)
         if first is None:
             return
         asker, reason = start()
         try:
-            announced = reason
-            if (url := asker.facts().get("base_url")) is not None and not ask_leave(
-                run, STAGE, url, lambda: leaving(run, done, url, media), allow
-            ):
-                announced = f"{reason}; {sending(url, media)}"
+            url = asker.facts().get("base_url")
+            announced = [reason, leave(url) if url is not None else None]
             if tell:
-                tell(announced)
+                tell("; ".join(filter(None, announced)))
             pairs = chain([first], pairs)
             rows = describe_samples(_kept(pairs, keys) if from_batch else pairs, asker, how.plan)
             # By the end it is known what the server did not accept.
@@ -207,16 +209,25 @@ def describe_run(
             asker.close()
 
     with run.lock():
-        counts = run_stage(
-            run,
-            STAGE,
-            how.settings,
-            lambda s: how.key(s, digests),
-            process,
-            ready=fetching(run, STAGE, allow_urls),
-            redo=redo,
-            quiet=quiet,
-        )
+        if cluster is None:
+            counts = run_stage(
+                run,
+                STAGE,
+                how.settings,
+                lambda s: how.key(s, digests),
+                process,
+                ready=fetching(run, STAGE, allow_urls),
+                redo=redo,
+                quiet=quiet,
+            )
+        else:
+            from describe.cluster import Cluster, describe_on_cluster
+
+            where = Cluster(cluster, workers, engine, base_url, allow_urls)
+            counts = describe_on_cluster(
+                run, how, asked, reach, where, leave=leave, redo=redo, tell=tell, quiet=quiet
+            )
+            digests = Digests(run.path)  # with those of the workers
         account = account_of_run(run)
         run.note(STAGE, account=account.facts() | (price.facts(account) if price else {}))
         if how.calibration is not None:

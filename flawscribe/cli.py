@@ -48,6 +48,7 @@ _EXTRAS = {
     "safetensors": "torch",
     "vllm": "vllm",
     "aiohttp": "judge",
+    "ray": "ray",
     "segment_anything": "sam",
 }
 """Packages that the base install does without, and the extra that brings them."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import TextIO
@@ -11,14 +12,17 @@ from flawscribe.images import read_bytes
 
 
 class Digests:
-    """SHA-256 of image files, remembered in `digests.jsonl` by path, size and time of change. Thread-safe."""
+    """SHA-256 of image files, remembered in `digests.jsonl` by path, size and time of change. Thread-safe.
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "digests.jsonl"
+    One of several processes gives its `seat`: it remembers in a file of its own, which `gather` takes in.
+    """
+
+    def __init__(self, folder: Path, seat: int | None = None) -> None:
+        self._file = folder / ("digests.jsonl" if seat is None else f"digests-{seat:04d}.jsonl")
         self._lock = threading.Lock()
         self._out: TextIO | None = None
         self._known: dict[bytes, bytes] = {}  # by digest of the state: little memory for many pictures
-        if self._file.exists():
+        if seat is None and self._file.exists():
             with self._file.open("rb") as f:
                 for line in f:
                     try:
@@ -26,6 +30,15 @@ class Digests:
                         self._known[_state(path, size, mtime)] = bytes.fromhex(digest)
                     except (ValueError, TypeError, AttributeError):
                         continue  # a line cut off by a kill: that picture is read again
+
+    @classmethod
+    def gather(cls, folder: Path) -> None:
+        """Take in what processes with a seat have left."""
+        for left in sorted(folder.glob("digests-*.jsonl")):
+            with left.open("rb") as source, (folder / "digests.jsonl").open("ab") as out:
+                out.write(b"\n")  # the last line of either may be cut off
+                shutil.copyfileobj(source, out)
+            left.unlink()
 
     def digest(self, path: str) -> str:
         """The file's digest; ImageFailure where it cannot be read."""

@@ -2,12 +2,14 @@
 
     RUN/run.json            provenance and every stage's settings
     RUN/<stage>/NNNN.jsonl  shards, one a process, a row a line, flushed a row: the truth
+    RUN/workers             which of a run's many processes is at what (see `flawscribe.claims`)
     RUN/<stage>.parquet     derived when a stage finishes; may be deleted
 
 A stage run again does only the ids that have no good row under their current key. Readers take the
 last row of an id; a torn last line of a shard (a kill in mid-write) is ignored.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -23,11 +25,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flawscribe.arrivals import Arrivals, Entries, Entry, State
+from flawscribe.claims import wait_for_workers
 from flawscribe.errors import SetupError, UserError
 from flawscribe.images import is_url
 from flawscribe.provenance import provenance
 from flawscribe.records import Record, Row, Sample
-from flawscribe.shards import Head, Places, heads, line_of
+from flawscribe.shards import Head, Places, heads, line_of, row_of
 
 SCHEMA = 1
 R = TypeVar("R", bound=Record)
@@ -157,8 +160,12 @@ class Run:
         info["stages"].setdefault(stage, {}).update(facts)
         self._save(info)
 
-    def begin(self, stage: str, settings: dict[str, Any], redo: bool = False) -> None:
+    def begin(
+        self, stage: str, settings: dict[str, Any], redo: bool = False, since: int | None = None
+    ) -> None:
         """Fix a stage's settings; other ones than before are refused unless `redo`, which clears the stage.
+
+        With `since`, shards numbered above it are not cleared: they are the new rows.
 
         A stage without a good row yet (its server could not be reached, say) takes new settings freely.
         """
@@ -166,7 +173,7 @@ class Run:
         before = info["stages"].get(stage, {}).get("settings")
         settings = json.loads(json.dumps(settings))
         if redo:
-            self._clear(stage)
+            self._clear(stage, since)
         elif before not in (None, settings) and any(head.ok for head in heads(self._shards(stage))):
             self._arrivals = None
             names = [k for k in sorted({*before, *settings}) if before.get(k) != settings.get(k)]
@@ -182,9 +189,10 @@ class Run:
         info["versions"] = provenance()["versions"]
         self._save(info)
 
-    def _clear(self, stage: str) -> None:
+    def _clear(self, stage: str, since: int | None) -> None:
         for shard in self._shards(stage):
-            shard.unlink()
+            if since is None or _number(shard) <= since:
+                shard.unlink()
         (self.path / f"{stage}.parquet").unlink(missing_ok=True)
 
     def has(self, stage: str) -> bool:
@@ -196,7 +204,11 @@ class Run:
         return self.info()["stages"].get(stage, {}).get("settings", {})
 
     def _shards(self, stage: str) -> list[Path]:
-        return sorted((self.path / stage).glob("*.jsonl"))
+        return sorted((self.path / stage).glob("*.jsonl"), key=lambda p: (_number(p), p.name))
+
+    def last_shard(self, stage: str) -> int:
+        """The highest number of a shard, 0 where there is none: later rows stand in shards of higher ones."""
+        return max(map(_number, self._shards(stage)), default=0)
 
     def rows(self, stage: str) -> Iterator[Row]:
         """Every row of a stage in the order written, superseded ones too (the last of an id counts)."""
@@ -305,6 +317,18 @@ class Run:
     def _list(self) -> Path:
         return self.path / SAMPLES / "0001.jsonl"
 
+    def sample_heads(self) -> Iterator[Head]:
+        """The heads of the samples' rows, in the manifest's order, all of them read."""
+        self._arrive()
+        return self.heads(SAMPLES)
+
+    def samples_between(self, start: int, end: int) -> list[Sample | None]:
+        """The samples whose lines begin and end at these bytes of their list; None for those that were not read."""
+        with self._list.open("rb") as f:
+            f.seek(start)
+            rows = [row_of(line, self._list) for line in f.read(end - start).splitlines(keepends=True)]
+        return [self.sample_of(row) if row.ok else None for row in rows]
+
     def set_samples(self, source: str, entries: Iterable[Entry]) -> int:
         """Write the run's samples (a bad manifest row comes as `(id, Failure)`); returns their number.
 
@@ -353,14 +377,12 @@ class Run:
         """A function that appends rows to this process's own shard (made by its first row), flushed a row."""
         folder = self.path / stage
         folder.mkdir(exist_ok=True)
-        names = [p.stem for p in self._shards(stage)]
-        number = max((int(n) for n in names if n.isascii() and n.isdecimal()), default=0) + 1
         shard: TextIO | None = None
 
         def write(row: Row) -> None:
             nonlocal shard
             if shard is None:
-                shard = (folder / f"{number:04d}.jsonl").open("x", encoding="utf-8")
+                shard = _new_shard(folder, self.last_shard(stage) + 1)
             shard.write(line_of(row))
             shard.flush()
 
@@ -381,6 +403,7 @@ class Run:
                 fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(f"another process is working on {self.path}") from None
+            wait_for_workers(self.path)  # a command that died may have left some behind
             self._locked = True
             try:
                 yield
@@ -398,6 +421,34 @@ class Run:
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, self.path / f"{stage}.parquet")
+
+
+class Tail:
+    """The rows that come to a stage's shards numbered above `since`, however many processes write them."""
+
+    def __init__(self, run: Run, stage: str, since: int) -> None:
+        self._run, self._stage, self._since = run, stage, since
+        self._read: dict[Path, int] = {}
+
+    def heads(self) -> Iterator[Head]:
+        """The heads of those that were not yielded yet; a line counts once it is whole."""
+        for shard in self._run._shards(self._stage):
+            if _number(shard) > self._since:
+                for head in heads([shard], self._read.get(shard, 0)):
+                    self._read[shard] = head.offset + len(head.line)
+                    yield head
+
+
+def _number(shard: Path) -> int:
+    return int(shard.stem) if shard.stem.isascii() and shard.stem.isdecimal() else 0
+
+
+def _new_shard(folder: Path, number: int) -> TextIO:
+    """The shard of that number, or of the next that no other process has taken."""
+    while True:
+        with contextlib.suppress(FileExistsError):
+            return (folder / f"{number:04d}.jsonl").open("x", encoding="utf-8")
+        number += 1
 
 
 def write_atomically(path: Path, text: str) -> None:

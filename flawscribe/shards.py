@@ -72,11 +72,15 @@ def _number(line: bytes, shard: Path) -> int:
         return next((n for n, found in enumerate(f, 1) if found == line), 0)
 
 
-def heads(shards: Iterable[Path]) -> Iterator[Head]:
-    """The heads of all lines, in the order written; a torn last line (a kill in mid-write) is left out."""
+def heads(shards: Iterable[Path], start: int = 0) -> Iterator[Head]:
+    """The heads of all lines, in the order written; a torn last line (a kill in mid-write) is left out.
+
+    Each shard is read from the offset `start` on, where a line begins.
+    """
     for shard in shards:
         with shard.open("rb") as f:
-            at = 0
+            f.seek(start)
+            at = start
             for line in f:
                 if line.endswith(b"}\n") and (found := _HEAD.match(line)):
                     id, key, what = found.groups()

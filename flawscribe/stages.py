@@ -48,7 +48,7 @@ def run_stage(
         held: list[Row] | None = [] if redo else None  # rows that wait for the old ones to make way
         if not redo:
             run.begin(stage, settings)
-        good = {} if redo else _good(run.heads(stage))
+        good = {} if redo else good_keys(run.heads(stage))
         counts = Counts()
         total = run.expected() if samples is None else sum(1 for _ in samples())
         pulled, answered = 0, False
@@ -131,7 +131,7 @@ def noted(rows: Iterator[Row], note: Callable[[], None]) -> Iterator[Row]:
     note()
 
 
-def _good(heads: Iterable[Head]) -> dict[bytes, bytes]:
+def good_keys(heads: Iterable[Head]) -> dict[bytes, bytes]:
     """The ids whose last row is good, with their keys; both as short hashes, for runs of any length."""
     good: dict[bytes, bytes] = {}
     for head in heads:

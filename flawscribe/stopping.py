@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 
 @contextmanager
-def stopping(in_flight: Callable[[], int]) -> Iterator[Callable[[], bool]]:
+def stopping(in_flight: Callable[[], int | str]) -> Iterator[Callable[[], bool]]:
     """While the block lasts, a first SIGINT makes the yielded function true instead of raising KeyboardInterrupt.
 
     A second one raises it at once, and so does the first where nothing is in flight. Outside the main thread, or
-    where SIGINT is ignored, nothing changes.
+    where SIGINT is ignored, nothing changes. `in_flight` counts, or names, what is waited for.
     """
     asked = False
 

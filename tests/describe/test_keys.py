@@ -68,6 +68,8 @@ SAME: dict[str, tuple[Setting, Setting]] = {
     "media": ({"base_url": SERVER}, {"base_url": SERVER, "media": "file"}),
     "allow_urls": ({}, {"allow_urls": True}),
     "prices": ({}, {"prices": "prices.json"}),
+    "cluster": ({}, {"cluster": "local"}),
+    "workers": ({}, {"cluster": "local", "workers": 2}),
     "tell": ({}, {"tell": print}),
     "allow": ({}, {"allow": print}),
     "quiet": ({}, {"quiet": True}),
