@@ -101,6 +101,8 @@ def described(request: Request, read: Callable[[Answer], Description | Fault] = 
     if isinstance(got, Fault):
         return got
     noted = {name: text for name in ("reasoning", "repair") if (text := getattr(got, name))}
+    if not noted:
+        return got.found
     return got.found.model_copy(update={"usage": got.usage, "steps": {**noted, **got.found.steps}})
 
 

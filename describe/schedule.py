@@ -65,7 +65,8 @@ def describe_samples(
     for request, answer in engine.stream(requests()):
         _, open, i = asked.pop(id(request))
         open.answers[i] = answer
-        open.usage += paid(request, answer)
+        spent = paid(request, answer)
+        open.usage = open.usage + spent if open.usage.calls else spent
         if isinstance(answer, Answer) and answer.picture:
             open.pictures[answer.picture] = None
         open.missing -= 1
@@ -89,6 +90,5 @@ def row_of(
         return Row(id=sample.id, key=key, failure=failure)
     if told := " | ".join(pictures):
         outcome.steps["picture"] = told
-    return Row(
-        id=sample.id, key=key, record=outcome.model_copy(update={"usage": usage}).model_dump(mode="json")
-    )
+    record = outcome.model_dump(mode="json", exclude={"usage"})
+    return Row(id=sample.id, key=key, record=record | {"usage": usage.model_dump()})

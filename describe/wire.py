@@ -121,7 +121,7 @@ def read_object(answer: str, validator: Schema) -> tuple[dict[str, Any], dict[st
     if not answer:
         return Fault(FailureKind.EMPTY_ANSWER, "the model answered nothing")
     try:
-        found = json.loads(answer, object_pairs_hook=_object, parse_constant=_no_constant)
+        found = _DECODER.decode(answer)
     except (ValueError, RecursionError) as e:
         if _ends_in_object(answer):
             return Fault(
@@ -174,6 +174,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
 
 
 def _showing(what: str, answer: str) -> str:

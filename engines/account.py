@@ -26,7 +26,15 @@ def paid(request: Request, answer: Answer | Fault) -> Usage:
     """What a request's answer, or its failure, counts for."""
     if isinstance(answer, Fault) and answer.kind in _UNASKED:
         return Usage()
-    return answer.usage.model_copy(update={"calls": 1, "repairs": int(request.attempt > 1)})
+    usage = answer.usage
+    return Usage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=usage.cached_tokens,
+        calls=1,
+        repairs=int(request.attempt > 1),
+        batch=usage.batch,
+    )
 
 
 @dataclass(frozen=True)

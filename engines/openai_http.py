@@ -9,6 +9,7 @@ import zlib
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
+from yarl import URL
 
 from engines.openai_faults import Reply
 from flawscribe.errors import one_line
@@ -48,6 +49,8 @@ class Server:
             login = aiohttp.BasicAuth(unquote(parts.username), unquote(parts.password or ""))
             self._headers["Authorization"] = login.encode()
         self._seconds = seconds
+        self._urls: dict[tuple[str, bool], URL] = {}
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, path: str, body: bytes, root: bool = False) -> Reply:
@@ -59,9 +62,6 @@ class Server:
         return await self._send("GET", path, None, seconds, root)
 
     async def _send(self, method: str, path: str, body: bytes | None, seconds: float, root: bool) -> Reply:
-        parts = self._parts
-        base = parts.path.rstrip("/")
-        url = urlunsplit(parts._replace(path=(base.removesuffix("/v1") if root else base) + path))
         if self._session is None:  # made here because it belongs to the running event loop
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
@@ -70,14 +70,16 @@ class Server:
                 headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, CONNECT_TIMEOUT))
+        if seconds not in self._timeouts:
+            connect = min(seconds, CONNECT_TIMEOUT)
+            self._timeouts[seconds] = aiohttp.ClientTimeout(total=seconds, sock_connect=connect)
         try:
             async with self._session.request(
                 # A redirect would send images and texts to a host that nobody named or was told of.
                 method,
-                url,
+                self._url(path, root),
                 data=body,
-                timeout=timeout,
+                timeout=self._timeouts[seconds],
                 allow_redirects=False,
             ) as response:
                 return Reply(response.status, response.headers, await _body(response))
@@ -89,6 +91,14 @@ class Server:
             # A ClientResponseError's own words hold the address, and that may hold a key.
             why = e.message if isinstance(e, aiohttp.ClientResponseError) else e
             raise LostError(one_line(f"connection lost: {why or type(e).__name__}")) from e
+
+    def _url(self, path: str, root: bool) -> URL:
+        """The address of a path below the base, taken apart once and not for each request."""
+        if (path, root) not in self._urls:
+            base = self._parts.path.rstrip("/")
+            whole = self._parts._replace(path=(base.removesuffix("/v1") if root else base) + path)
+            self._urls[path, root] = URL(urlunsplit(whole))
+        return self._urls[path, root]
 
     async def close(self) -> None:
         """Close the connections."""

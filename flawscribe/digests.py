@@ -55,7 +55,7 @@ class Digests:
         with self._lock:
             self._known[state] = digest.digest()
             if self._out is None:
-                self._out = self._file.open("a", encoding="utf-8", buffering=1)
+                self._out = self._file.open("a", encoding="utf-8")
             self._out.write(line)
         return digest.hexdigest()
 

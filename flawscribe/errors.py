@@ -38,4 +38,8 @@ def one_line(text: object, limit: int = 300) -> str:
 
 def is_text(text: str) -> bool:
     """Whether any file can hold it: half a surrogate pair can be said in JSON and is no text."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -84,7 +84,7 @@ def read_bytes(path: str) -> bytes:
         with _regular(path) as f:
             data = f.read(
                 os.fstat(f.fileno()).st_size + 1
-            )  # no more than is there: the buffer is made for it
+            )  # a buffer as large as the limit takes time to make
     except (FileNotFoundError, NotADirectoryError) as e:
         raise ImageFailure(FailureKind.MISSING_IMAGE, f"{path}: no such file") from e
     except (OSError, ValueError) as e:
@@ -101,7 +101,7 @@ def _regular(path: str) -> Iterator[BinaryIO]:
     if is_url(path):
         told = f"{shown_url(path)}: addresses are not fetched (http and https are with --allow-urls)"
         raise ImageFailure(FailureKind.MISSING_IMAGE, told)
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as f:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as f:
         info = os.fstat(f.fileno())
         if not stat.S_ISREG(info.st_mode):
             raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: not a regular file")

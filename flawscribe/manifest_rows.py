@@ -51,10 +51,14 @@ def sample_of(raw: dict[str, Any] | BadRow, place: str, source: Source) -> Sampl
 
 
 def _sample(raw: dict[str, Any], source: Source) -> Sample:
-    row = {name: value for name, value in raw.items() if not _absent(value)}
+    row = {name: value for name, value in raw.items() if value is not None and not _absent(value)}
     if isinstance(row.get("golden"), dict):
         raise BadRow(f"golden is not nested: its fields ({', '.join(GOLDEN)}) are columns of their own")
-    meta = _plain({name: value for name, value in row.items() if name not in FIELDS})
+    meta = {
+        name: _plain(value)
+        for name, value in row.items()
+        if name not in FIELDS and not isinstance(value, bytes)
+    }
     for name, value in meta.items():
         _check(name, name)
         _check(value, name)

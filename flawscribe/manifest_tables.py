@@ -49,7 +49,7 @@ def _jsonl(path: Path, name: str, image: str) -> Iterator[Raw]:
 
 def _object(line: bytes) -> dict[str, Any] | BadRow:
     try:
-        row = json.loads(line.decode(), parse_constant=_refuse_constant)
+        row = _DECODER.decode(line.decode())
     except UnicodeDecodeError:
         return BadRow("not UTF-8 text")
     except RecursionError:
@@ -61,6 +61,9 @@ def _object(line: bytes) -> dict[str, Any] | BadRow:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _csv(path: Path, name: str, image: str) -> Iterator[Raw]:
