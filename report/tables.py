@@ -8,7 +8,7 @@ from report.lines import Line, Table
 _DETECTION = (
     ("auc", "AUC of the description", ""),
     ("auc_yes_no", "AUC of yes/no", "equals balanced accuracy"),
-    ("f1", "F1", "at the model's own yes/no"),
+    ("f1", "F1", "at the description's yes/no"),
     ("precision", "Precision", "share of images called defective that are"),
     ("recall", "Recall", "share of defective images called defective"),
     ("false_positive_rate", "False-positive rate", "share of clean images called defective"),
