@@ -31,7 +31,8 @@ from flawscribe.stopping import stopping
 
 _LOOK = 0.3  # seconds between counts of the rows
 _LATE = 10.0  # seconds that a shared file system may take to show the last of them
-_GONE = 30.0  # seconds that machines may be missing before the others share their work
+_GONE = 60.0  # seconds that every machine may be missing; while one is left, it does what the others cannot
+_GLANCE = 5.0  # seconds between looks at the machines
 
 
 @dataclass(frozen=True)
@@ -92,27 +93,21 @@ def describe_on_cluster(
             base_urls=urls,
             allow_urls=where.allow_urls,
         )
-        todo = left(run, how, job.since, redo)
+        todo = left(run, how, redo)
         make_way = partial(run.begin, STAGE, how.settings, redo=True, since=job.since) if redo else None
         with tqdm(
             total=todo.total, initial=todo.kept, desc=STAGE, unit="image", delay=1, disable=quiet
         ) as bar:
-            rows, first = _Rows(run, job.since, todo, bar, make_way), True
+            rows = _Rows(run, job.since, todo, bar, make_way)
             try:
                 with stopping(rows.in_flight) as stop:
-                    sent = (
-                        list(filter(None, map(leave, dict.fromkeys(map(shown_url, urls)))))
-                        if todo.samples
-                        else []
-                    )
-                    while todo.samples:
+                    if todo.samples:
+                        sent = [told for url in dict.fromkeys(map(shown_url, urls)) if (told := leave(url))]
                         with cluster(where.address, max(where.workers or 1, len(urls)), not served) as there:
-                            count = _count(there, where.workers, urls, insist=first)
-                            if tell and first:
+                            count = _count(there, where.workers, urls)
+                            if tell:
                                 tell("; ".join([_announcement(count, where), *sent]))
-                            if _round(run, job, todo, there, count, rows, stop):
-                                break
-                        todo, first = left(run, how, job.since, redo), False
+                            _work(run, job, todo, there, count, rows, stop)
             finally:
                 _settle(run)
             rows.end()
@@ -161,19 +156,21 @@ class _Rows:
             self._make_way = None
 
 
-def _round(
+def _work(
     run: Run, job: Job, todo: Left, there: There, count: int, rows: _Rows, stop: Callable[[], bool]
-) -> bool:
-    """Have what is left done by `count` workers; False where machines went and the others should share it anew.
+) -> None:
+    """Have what is left done by `count` workers.
 
     Raises what ended a worker, and KeyboardInterrupt after Ctrl-C, once nothing is in flight.
     """
     job = replace(job, token=claims.begin(run.path))
     mapped = Mapped([asdict(part) for part in todo.parts(count)], Worker, (job,), count, there)
     reports: list[Report] = []
-    complete, stopped = time.monotonic(), False
+    stopped, glance, seen = False, 0.0, time.monotonic()
     try:
-        while not mapped.wait(_LOOK):
+        ended = False
+        while not ended:
+            ended = mapped.wait(_LOOK)
             rows.look()
             new = [Report(**json.loads(row["report"])) for row in mapped.take()]
             if new and not reports:
@@ -182,17 +179,15 @@ def _round(
             if not stopped and (stop() or any(report.error for report in new)):
                 claims.withdraw(run.path)
                 stopped = True
-            if there.room() >= count:
-                complete = time.monotonic()
-            elif time.monotonic() - complete > _GONE and not stopped:
-                claims.wait_for_workers(run.path)  # Ray would wait for the machines that have gone
-                rows.look()
-                return False
+            if (tick := time.monotonic()) - glance > _GLANCE:
+                glance, seen = tick, tick if there.room() else seen
+            if tick - seen > _GONE:
+                raise SetupError(
+                    "no machine of the cluster is left; the same command goes on where it stopped"
+                )
     finally:
         claims.withdraw(run.path)
-    reports += [Report(**json.loads(row["report"])) for row in mapped.take()]
     _note(run, reports, count)
-    rows.look()
     for report in reports:
         if report.error:
             raise _error(report)
@@ -207,19 +202,18 @@ def _round(
         rows.look()
     if rows.missing:
         raise SetupError(f"{rows.missing} rows are missing: the same command goes on where it stopped")
-    return True
 
 
-def _count(there: There, workers: int | None, urls: tuple[str, ...], insist: bool) -> int:
-    """How many workers: those asked for, or else one a GPU or a server; fewer only where we need not `insist`."""
+def _count(there: There, workers: int | None, urls: tuple[str, ...]) -> int:
+    """How many workers: those asked for, or else one a GPU or a server."""
     room = there.room()
-    wanted = workers or (room if there.gpus else len(urls)) or 1
-    if room < wanted and (insist or not room):
+    count = workers or (room if there.gpus else len(urls)) or 1
+    if room < count:
         kind = "GPU" if there.gpus else "CPU"
         raise SetupError(
-            f"{wanted} workers need a {kind} each, and the cluster has {room}: give fewer --workers"
+            f"{count} workers need a {kind} each, and the cluster has {room}: give fewer --workers"
         )
-    return min(wanted, room)
+    return count
 
 
 def _anywhere(arguments: Mapping[str, Any], how: Describing) -> dict[str, Any]:

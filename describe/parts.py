@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from describe.protocol import STAGE
 from describe.stage import Describing
 from flawscribe.digests import Digests
-from flawscribe.runs import Run, Tail
+from flawscribe.runs import Run
 from flawscribe.shards import short
 from flawscribe.stages import good_keys
 
@@ -53,23 +53,17 @@ class Left:
         return found
 
 
-def left(run: Run, how: Describing, since: int, redo: bool) -> Left:
-    """Look through the run's samples and its rows: with `redo` through those of shards numbered above `since` only.
-
-    A row in these shards, even a failure, is of this pass, and not asked for again.
-    """
+def left(run: Run, how: Describing, redo: bool) -> Left:
+    """Look through the run's samples, and unless `redo` through its rows."""
     good = {} if redo else good_keys(run.heads(STAGE))
-    now = {short(head.id) for head in Tail(run, STAGE, since).heads()}
     digests = Digests(run.path) if good else None
     total = kept = at = 0
     done, starts = bytearray(), []
     for n, head in enumerate(run.sample_heads()):
         if n % _BLOCK == 0:
             starts.append(head.offset)
-        at, id, has = head.offset + len(head.line), short(head.id), False
-        if head.ok and id in now:
-            has = True
-        elif head.ok and digests and (before := good.get(id)):
+        at, has = head.offset + len(head.line), False
+        if head.ok and digests and (before := good.get(short(head.id))):
             key = how.key(run.sample_of(head.row), digests)
             has = isinstance(key, str) and before == short(key)
         total, kept = total + head.ok, kept + has

@@ -160,6 +160,8 @@ def describe_run(
         engine = "openai"
     if workers is not None and cluster is None:
         raise UserError("--workers needs --cluster")
+    if cluster is None and base_url is not None and "," in base_url:
+        raise UserError("--base-url with several addresses needs --cluster, whose workers share them")
     if cluster is not None and from_batch:
         raise UserError("--from-batch asks nobody: leave --cluster out")
     asked |= {"engine": engine, "replay": replay, "params": params}
