@@ -12,6 +12,7 @@ from engines.registry import Options
 from flawscribe.errors import UserError, did_you_mean, one_line
 from flawscribe.models import ModelRef
 from flawscribe.records import FailureKind
+from flawscribe.shards import short
 
 Respond = Callable[[Request], Answer | Fault]
 
@@ -49,30 +50,62 @@ def build(model: ModelRef, options: Options) -> ReplayEngine:
         raise UserError("--engine replay needs --replay FILE (JSON lines of id and text)")
     if options.params:
         raise UserError("--param is for models: recorded answers take none")
-    answers = read_answers(Path(options.replay))
+    answers = Recorded(Path(options.replay))
     missing = Fault(FailureKind.MISSING_ANSWER, "no recorded answer for this id")
-    return ReplayEngine(lambda request: answers.get(request.id, missing), Path(options.replay).name)
+    return ReplayEngine(lambda request: answers.find(request.id) or missing, Path(options.replay).name)
 
 
-def read_answers(path: Path) -> dict[str, Answer | Fault]:
-    """Recorded answers by id.
+class Recorded:
+    """Recorded answers by id, read as far as they are asked for: most files are in the order of their manifest.
 
     A line holds `{"id": …, "text": …}`, optionally `"finish_reason"`, or a failure to be replayed as
-    `{"id": …, "fault": <failure kind>, "message": …}`. UserError names a line that holds neither.
+    `{"id": …, "fault": <failure kind>, "message": …}`. Of an id's lines the first counts. UserError names a line that
+    holds neither: one of the first `checked` at once, a later one when it is come to.
     """
-    answers: dict[str, Answer | Fault] = {}
-    try:
-        with path.open(encoding="utf-8") as f:
-            for n, line in enumerate(f, 1):
-                if line.strip():
-                    key, answer = _answer(line, f"{path}:{n}")
-                    answers[key] = answer
-    except (OSError, UnicodeDecodeError) as e:
-        raise UserError(f"cannot read {path}: {getattr(e, 'strerror', None) or e}") from e
-    return answers
+
+    def __init__(self, path: Path, checked: int = 1000) -> None:
+        self._path = path
+        self._at: dict[bytes, int] = {}
+        self._number = 0
+        try:
+            self._file = path.open("rb")
+        except OSError as e:
+            raise UserError(f"cannot read {path}: {e.strerror or e}") from e
+        for _ in range(checked):
+            if self._next() is None:
+                break
+        self._end = self._file.tell()
+
+    def find(self, id: str) -> Answer | Fault | None:
+        """The answer for an id, None where there is none."""
+        if (at := self._at.get(short(id))) is not None:
+            self._file.seek(at)
+            return _answer(self._file.readline(), "")[1]
+        self._file.seek(self._end)
+        found = None
+        while (entry := self._next()) and (found := entry[1] if entry[0] == id else None) is None:
+            pass
+        self._end = self._file.tell()
+        return found
+
+    def _next(self) -> tuple[str, Answer | Fault] | None:
+        """The next line's id and answer; None at the end."""
+        while True:
+            at = self._file.tell()
+            try:
+                line = self._file.readline()
+            except OSError as e:
+                raise UserError(f"cannot read {self._path}: {e.strerror or e}") from e
+            if not line:
+                return None
+            self._number += 1
+            if line.strip():
+                id, answer = _answer(line, f"{self._path}:{self._number}")
+                self._at.setdefault(short(id), at)
+                return id, answer
 
 
-def _answer(line: str, where: str) -> tuple[str, Answer | Fault]:
+def _answer(line: bytes, where: str) -> tuple[str, Answer | Fault]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as e:
