@@ -1,12 +1,13 @@
 """The body of a chat completion, and what of it a server turned out not to accept."""
 
-import binascii
 import json
 import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import pybase64
 
 from engines.base import TOP, Request
 from flawscribe.images import image_bytes
@@ -80,7 +81,7 @@ class Form:
             if self._media == "file" and not note:
                 url = Path(request.image).absolute().as_uri().encode()
             else:
-                url = b"data:%s;base64,%s" % (mime.encode(), binascii.b2a_base64(data, newline=False))
+                url = b"data:%s;base64,%s" % (mime.encode(), pybase64.b64encode(data))
         before, between, after = self._around(request)
         return b"".join((before, url, between, json.dumps(request.user)[1:-1].encode(), after)), note
 

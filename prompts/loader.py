@@ -51,13 +51,18 @@ class Prompt(BaseModel):
         if part not in self.parts:
             raise UserError(f"prompt {self.name!r} has no part {part!r}.{did_you_mean(part, self.parts)}")
 
-        def fill(match: re.Match[str]) -> str:
-            variable, as_json = _variable(match[1], self.variables)
+        pieces = list(_pieces(self.parts[part]))
+        for i in range(1, len(pieces), 2):  # texts and placeholders by turns
+            variable, as_json = _variable(pieces[i], self.variables)
             if variable not in values:
                 raise UserError(f"prompt {self.name!r}, part {part!r} needs a value for {variable!r}")
-            return quote(values[variable]) if as_json else values[variable]
+            pieces[i] = quote(values[variable]) if as_json else values[variable]
+        return "".join(pieces)
 
-        return _PLACEHOLDER.sub(fill, self.parts[part])
+
+@cache
+def _pieces(template: str) -> tuple[str, ...]:
+    return tuple(_PLACEHOLDER.split(template))
 
 
 def quote(text: str) -> str:
