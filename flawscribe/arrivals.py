@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from flawscribe.records import Failure, Row, Sample
-from flawscribe.shards import heads, line_of, line_of_record, row_of
+from flawscribe.shards import Head, head_of, heads, line_of, line_of_record
 
 Entry = Sample | tuple[str, Failure]
 State = dict[str, Any]
@@ -32,11 +32,15 @@ class Arrivals:
         self._entries = entries
         self._go_on = go_on
         self._source: Iterator[Entry] | None = None
+        self._last: Sample | None = None
         self._out: IO[bytes] | None = None
         self._size = 0
 
-    def walk(self) -> Iterator[Row | Sample]:
-        """All entries from the first on; those that no walk has come to yet are read and written now."""
+    def walk(self) -> Iterator[Head | Sample | None]:
+        """All entries from the first on: what was read before as its head, what is read and written now as a sample.
+
+        None stands for an entry that is read now and is no sample.
+        """
         self._begin()
         at, line = 0, b""
         with self.file.open("rb") as f:
@@ -46,11 +50,11 @@ class Arrivals:
                         self._out.flush()
                     f.seek(at)
                     line = f.readline()
+                    yield head_of(line, self.file, at)
                     at += len(line)
-                    yield row_of(line, self.file)
-                elif (entry := self._next()) is not None:
+                elif self._next():
                     at = self._size
-                    yield entry
+                    yield self._last
                 else:
                     return
 
@@ -84,20 +88,22 @@ class Arrivals:
         self._out = self.file.open("ab")
         self._source = self._entries(self.rows, ids)
 
-    def _next(self) -> Row | Sample | None:
+    def _next(self) -> bool:
+        """Read and write the next entry, into `_last` too; False at the end."""
         entry = next(self._source, None) if self._source and not self.complete else None
         if entry is None or self._out is None:
             self.complete = True
-            return None
+            return False
         if isinstance(entry, Sample):
             record = entry.model_dump_json(exclude_defaults=True, ensure_ascii=True)
-            row, line = None, line_of_record(entry.id, sha256(record.encode()).hexdigest()[:32], record)
+            self._last = entry
+            line = line_of_record(entry.id, sha256(record.encode()).hexdigest()[:32], record)
         else:
-            row = Row(id=entry[0], key="", failure=entry[1])
-            line = line_of(row)
+            self._last = None
+            line = line_of(Row(id=entry[0], key="", failure=entry[1]))
         data = line.encode()
         self._out.write(data)
         self._size += len(data)
         self.rows += 1
-        self.failed += row is not None
-        return entry if isinstance(entry, Sample) else row
+        self.failed += self._last is None
+        return True

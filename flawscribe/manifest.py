@@ -50,7 +50,7 @@ def read_manifest(
             raise UserError(f"{path} " + ("is not a file" if path.exists() else "does not exist"))
         elif path.suffix.lower() in TABLES:
             source = Source(path.parent.absolute(), pictures)
-            raws = islice(table_rows(path, path.name), after, None)
+            raws = table_rows(path, path.name, after=after)
             rows = ((place, sample_of(raw, place, source)) for place, raw in raws)
         else:
             raise UserError(f"{path} is not a manifest: give {', '.join(TABLES)}, or a folder of images")

@@ -4,6 +4,7 @@ import csv
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,15 +24,19 @@ _BOM = b"\xef\xbb\xbf"
 _BATCH = 64
 
 
-def table_rows(path: Path, name: str, image: str = "image") -> Iterator[Raw]:
+def table_rows(path: Path, name: str, image: str = "image", after: int = 0) -> Iterator[Raw]:
     """The rows of a table file; `name` is what places ("NAME:LINE", from 1) call it, `image` its needed column.
+
+    With `after`, only those behind so many.
 
     Raises UserError, here or at the first row, where the file cannot be read as what its extension says.
     """
-    return TABLES[path.suffix.lower()](path, name, image)
+    if TABLES[path.suffix.lower()] is _jsonl:
+        return _jsonl(path, name, image, after)  # a line is passed over much faster than it is read
+    return islice(TABLES[path.suffix.lower()](path, name, image), after, None)
 
 
-def _jsonl(path: Path, name: str, image: str) -> Iterator[Raw]:
+def _jsonl(path: Path, name: str, image: str, after: int = 0) -> Iterator[Raw]:
     with path.open("rb") as f:
         _refuse_utf16(f, path)
         n = 0
@@ -39,10 +44,15 @@ def _jsonl(path: Path, name: str, image: str) -> Iterator[Raw]:
             n += 1
             if n == 1:
                 line = line.removeprefix(_BOM)
-            if len(line) > MAX_LINE and not line.endswith(b"\n"):
+            if after and len(line) <= MAX_LINE:
+                after -= bool(line.strip())
+            elif len(line) > MAX_LINE and not line.endswith(b"\n"):
                 while line and not line.endswith(b"\n"):
                     line = f.readline(MAX_LINE)
-                yield f"{name}:{n}", BadRow(f"the line is longer than {MAX_LINE // 10**6} MB")
+                if after:
+                    after -= 1
+                else:
+                    yield f"{name}:{n}", BadRow(f"the line is longer than {MAX_LINE // 10**6} MB")
             elif line.strip():
                 yield f"{name}:{n}", _object(line)
 

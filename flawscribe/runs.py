@@ -254,8 +254,9 @@ class Run:
         if not arrivals.begun:
             self.note(SAMPLES, reading=arrivals.of)
         for entry in arrivals.walk():
-            if (isinstance(entry, Sample) or entry.ok) and not (passed and passed(entry.id)):
-                yield self.with_picture(entry) if isinstance(entry, Sample) else self.sample_of(entry)
+            if entry is None or (isinstance(entry, Head) and not entry.ok) or (passed and passed(entry.id)):
+                continue
+            yield self.with_picture(entry) if isinstance(entry, Sample) else self.sample_of(entry.row)
         if self._arrivals is not arrivals:
             return
         self._arrivals = None

@@ -8,9 +8,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from flawscribe.errors import UserError
 from flawscribe.records import Row
@@ -19,8 +18,7 @@ from flawscribe.secrets import blotted
 _HEAD = re.compile(rb'\{"id":"((?:[^"\\]|\\.)*)","key":"([^"\\]*)","(record|failure)":')
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """What a line's beginning tells of its row, the line itself (or what was asked for of it), and its place."""
 
     id: str
@@ -82,13 +80,18 @@ def heads(shards: Iterable[Path], start: int = 0) -> Iterator[Head]:
             f.seek(start)
             at = start
             for line in f:
-                if line.endswith(b"}\n") and (found := _HEAD.match(line)):
-                    id, key, what = found.groups()
-                    yield Head(_text(id), key.decode(), what == b"record", line, shard, at)
-                elif line.endswith(b"\n"):  # not written by us, or damaged
-                    row = row_of(line, shard)
-                    yield Head(row.id, row.key, row.ok, line, shard, at)
+                if line.endswith(b"\n"):
+                    yield head_of(line, shard, at)
                 at += len(line)
+
+
+def head_of(line: bytes, shard: Path, offset: int) -> Head:
+    """The head of a line, which stands at an offset of a shard; UserError where it is damaged."""
+    if line.endswith(b"}\n") and (found := _HEAD.match(line)):
+        id, key, what = found.groups()
+        return Head(_text(id), key.decode(), what == b"record", line, shard, offset)
+    row = row_of(line, shard)  # not written by us, or damaged
+    return Head(row.id, row.key, row.ok, line, shard, offset)
 
 
 def _text(quoted: bytes) -> str:
