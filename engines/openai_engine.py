@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from engines.base import Answer, Fault, Request, with_picture
+from engines.descriptors import make_room
 from engines.openai_answers import MALFORMED, answer_of
 from engines.openai_body import Form
 from engines.openai_faults import Refusal, Reply, pause, refusal_of
@@ -61,6 +62,7 @@ class OpenAIEngine:
         self._url = _shown(url)
         local = is_local(urlsplit(url).hostname or "")
         self._window = Window(options.window or (LOCAL_WINDOW if local else REMOTE_WINDOW), adapts=not local)
+        make_room(self._window.most)
         self._form = Form(model, options.params, options.media)
         self._prefixes = ServedPrefixes(model)
         self._reached = self._answered = False
