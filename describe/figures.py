@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from describe.protocol import STAGE
 from flawscribe.records import Description
 from flawscribe.runs import SAMPLES, Run, record_of
-from flawscribe.shards import short
+from flawscribe.shards import Head, short
 
 
 @dataclass
@@ -17,6 +17,13 @@ class Figures:
     ok: int = 0
     defective: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+
+
+def _defective(head: Head) -> bool:
+    try:
+        return Description.model_validate_json(head.content).defective
+    except ValueError:
+        return record_of(head.row, Description, STAGE).defective  # which tells what is wrong
 
 
 def figures_of(run: Run) -> Figures:
@@ -34,7 +41,7 @@ def figures_of(run: Run) -> Figures:
             continue
         if head.ok:
             figures.ok += 1
-            figures.defective += record_of(head.row, Description, STAGE).defective
+            figures.defective += _defective(head)
         elif failure := head.row.failure:
             figures.failures[failure.kind.value] += 1
     return figures

@@ -4,11 +4,12 @@ The rows are the books: each holds what was paid for it, failed ones and superse
 no more than what was in flight, and passes add up.
 """
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic import BaseModel
 
 from engines.base import Answer, Fault, Request
 from flawscribe.errors import UserError
@@ -79,17 +80,25 @@ def account_of(usages: Iterable[Usage]) -> Account:
     sums = {False: [0] * 5, True: [0] * 5}
     rows = 0
     for usage in usages:
-        sums[usage.batch] = [a + b for a, b in zip(sums[usage.batch], _numbers(usage), strict=True)]
+        for i, n in enumerate(_numbers(usage)):
+            sums[usage.batch][i] += n
         rows += usage.calls > 0
     batch = _usage(sums[True])
     return Account(_usage(sums[False]) + batch, batch, rows)
 
 
+class _Paid(BaseModel):
+    """What a row's record or failure has about its cost, whatever else is in it."""
+
+    usage: Usage | None = None
+
+
 def usage_in(found: Any, id: str, stage: str) -> Usage:
     """The usage that a part of a row holds, also as JSON text; none where it holds none. UserError where damaged."""
     try:
-        part = json.loads(found) if isinstance(found, bytes) else found
-        return Usage.model_validate(part.get("usage") or {})
+        if isinstance(found, bytes):
+            return _Paid.model_validate_json(found).usage or Usage()
+        return Usage.model_validate(found.get("usage") or {})
     except (AttributeError, ValueError, RecursionError) as e:
         raise UserError(f"the {stage} row of {id!r} is damaged: give --redo {stage}") from e
 
