@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import threading
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -135,7 +136,7 @@ class Mapped:
             worker,
             fn_constructor_args=arguments,
             batch_size=1,
-            compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=1),
+            compute=ray.data.ActorPoolStrategy(size=min(count, len(items)), max_tasks_in_flight_per_actor=1),
             num_cpus=1,
             num_gpus=int(there.gpus),
         )
@@ -166,6 +167,7 @@ def _hush() -> None:
     """Keep Ray Data from telling of itself: progress is ours to show."""
     import ray.data
 
+    warnings.filterwarnings("ignore", module=r"ray\.")
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     for handler in logging.getLogger("ray.data").handlers:
