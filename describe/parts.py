@@ -6,8 +6,7 @@ from describe.protocol import STAGE
 from describe.stage import Describing
 from flawscribe.digests import Digests
 from flawscribe.runs import Run
-from flawscribe.shards import short
-from flawscribe.stages import good_keys
+from flawscribe.shards import begin_of
 
 _BLOCK = 64  # samples; a part is some blocks
 _MOST = 4096  # samples of a part
@@ -55,7 +54,7 @@ class Left:
 
 def left(run: Run, how: Describing, redo: bool) -> Left:
     """Look through the run's samples, and unless `redo` through its rows."""
-    good = {} if redo else good_keys(run.heads(STAGE))
+    good = {} if redo else run.good(STAGE)
     digests = Digests(run.path) if good else None
     total = kept = at = 0
     done, starts = bytearray(), []
@@ -63,9 +62,9 @@ def left(run: Run, how: Describing, redo: bool) -> Left:
         if n % _BLOCK == 0:
             starts.append(head.offset)
         at, has = head.offset + len(head.line), False
-        if head.ok and digests and (before := good.get(short(head.id))):
+        if head.ok and digests and (before := good.get(head.id.encode())):
             key = how.key(run.sample_of(head.row), digests)
-            has = isinstance(key, str) and before == short(key)
+            has = isinstance(key, str) and before == begin_of(key)
         total, kept = total + head.ok, kept + has
         done.append(has or not head.ok)
     return Left(total, kept, bytes(done), (*starts, at))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from engines.registry import Options
 from flawscribe.errors import UserError, did_you_mean, one_line
 from flawscribe.models import ModelRef
 from flawscribe.records import FailureKind
-from flawscribe.shards import short
 
+_ID = re.compile(rb'\{"id": ?"([^"\\\n]*)", ?"(?:text|fault)":')  # as most lines begin
 Respond = Callable[[Request], Answer | Fault]
 
 
@@ -66,43 +67,48 @@ class Recorded:
     def __init__(self, path: Path, checked: int = 1000) -> None:
         self._path = path
         self._at: dict[bytes, int] = {}
-        self._number = 0
+        self._number = self._end = 0
         try:
             self._file = path.open("rb")
         except OSError as e:
             raise UserError(f"cannot read {path}: {e.strerror or e}") from e
         for _ in range(checked):
-            if self._next() is None:
+            if (line := self._next()) is None:
                 break
-        self._end = self._file.tell()
+            _answer(line, self._where)
+
+    @property
+    def _where(self) -> str:
+        return f"{self._path}:{self._number}"
 
     def find(self, id: str) -> Answer | Fault | None:
         """The answer for an id, None where there is none."""
-        if (at := self._at.get(short(id))) is not None:
-            self._file.seek(at)
-            return _answer(self._file.readline(), "")[1]
+        name = id.encode("utf-8", "surrogatepass")
+        while (at := self._at.get(name)) is None:
+            if self._next() is None:
+                return None
+        self._file.seek(at)
+        answer = _answer(self._file.readline(), f"{self._path} (id {id!r})")[1]
         self._file.seek(self._end)
-        found = None
-        while (entry := self._next()) and (found := entry[1] if entry[0] == id else None) is None:
-            pass
-        self._end = self._file.tell()
-        return found
+        return answer
 
-    def _next(self) -> tuple[str, Answer | Fault] | None:
-        """The next line's id and answer; None at the end."""
+    def _next(self) -> bytes | None:
+        """The next line that is not blank, whose place is then known; None at the end."""
         while True:
-            at = self._file.tell()
             try:
                 line = self._file.readline()
             except OSError as e:
                 raise UserError(f"cannot read {self._path}: {e.strerror or e}") from e
             if not line:
                 return None
+            at, self._end = self._end, self._end + len(line)
             self._number += 1
+            if found := _ID.match(line):
+                self._at.setdefault(found[1], at)
+                return line
             if line.strip():
-                id, answer = _answer(line, f"{self._path}:{self._number}")
-                self._at.setdefault(short(id), at)
-                return id, answer
+                self._at.setdefault(_answer(line, self._where)[0].encode("utf-8", "surrogatepass"), at)
+                return line
 
 
 def _answer(line: bytes, where: str) -> tuple[str, Answer | Fault]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from flawscribe.records import Failure, Row, Sample
-from flawscribe.shards import Head, head_of, heads, line_of, line_of_record
+from flawscribe.shards import Head, Passed, heads, line_of, line_of_record
 
 Entry = Sample | tuple[str, Failure]
 State = dict[str, Any]
@@ -36,27 +36,26 @@ class Arrivals:
         self._out: IO[bytes] | None = None
         self._size = 0
 
-    def walk(self) -> Iterator[Head | Sample | None]:
+    def walk(self, passed: Passed | None = None) -> Iterator[Head | Sample | None]:
         """All entries from the first on: what was read before as its head, what is read and written now as a sample.
 
-        None stands for an entry that is read now and is no sample.
+        None stands for an entry that is read now and is no sample. Those whose id is `passed` are left out.
         """
         self._begin()
-        at, line = 0, b""
-        with self.file.open("rb") as f:
-            while True:
-                if at < self._size:
-                    if self._out is not None:
-                        self._out.flush()
-                    f.seek(at)
-                    line = f.readline()
-                    yield head_of(line, self.file, at)
-                    at += len(line)
-                elif self._next():
-                    at = self._size
+        at = 0
+        while True:
+            if at < self._size:
+                if self._out is not None:
+                    self._out.flush()
+                to = self._size
+                yield from heads([self.file], at, passed, to)
+                at = to
+            elif self._next():
+                at = self._size
+                if self._last is None or not (passed and passed(self._last.id.encode())):
                     yield self._last
-                else:
-                    return
+            else:
+                return
 
     @property
     def begun(self) -> bool:

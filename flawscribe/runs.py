@@ -30,7 +30,7 @@ from flawscribe.errors import SetupError, UserError
 from flawscribe.images import is_url
 from flawscribe.provenance import provenance
 from flawscribe.records import Record, Row, Sample
-from flawscribe.shards import Head, Places, heads, line_of, row_of
+from flawscribe.shards import Head, Passed, Places, good_keys, heads, line_of, row_of
 
 SCHEMA = 1
 R = TypeVar("R", bound=Record)
@@ -236,7 +236,11 @@ class Run:
         """As `current`, but only looked at as far as their heads."""
         return Places(self._shards(stage)).current()
 
-    def samples(self, passed: Callable[[str], bool] | None = None) -> Iterator[Sample]:
+    def good(self, stage: str) -> dict[bytes, bytes]:
+        """The ids (in UTF-8) whose row that counts is good, with the beginning of its key (`shards.begin_of`)."""
+        return good_keys(self._shards(stage))
+
+    def samples(self, passed: Passed | None = None) -> Iterator[Sample]:
         """The samples of the run that could be read, in the manifest's order, but for those whose id is `passed`.
 
         A manifest that was given to `follow` is read as they are asked for.
@@ -245,16 +249,16 @@ class Run:
             yield from self._arriving(self._arrivals, passed)
             return
         self._arrive()
-        for head in self.heads(SAMPLES):
-            if head.ok and not (passed and passed(head.id)):
+        for head in heads(self._shards(SAMPLES), passed=passed):
+            if head.ok:
                 yield self.sample_of(head.row)
 
-    def _arriving(self, arrivals: Arrivals, passed: Callable[[str], bool] | None) -> Iterator[Sample]:
+    def _arriving(self, arrivals: Arrivals, passed: Passed | None) -> Iterator[Sample]:
         """The samples of a manifest that is being read; at its end they take the place of those before."""
         if not arrivals.begun:
             self.note(SAMPLES, reading=arrivals.of)
-        for entry in arrivals.walk():
-            if entry is None or (isinstance(entry, Head) and not entry.ok) or (passed and passed(entry.id)):
+        for entry in arrivals.walk(passed):
+            if entry is None or (isinstance(entry, Head) and not entry.ok):
                 continue
             yield self.with_picture(entry) if isinstance(entry, Sample) else self.sample_of(entry.row)
         if self._arrivals is not arrivals:

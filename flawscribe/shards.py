@@ -7,7 +7,8 @@ the rest: a run of a million rows is looked through in seconds.
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -15,7 +16,12 @@ from flawscribe.errors import UserError
 from flawscribe.records import Row
 from flawscribe.secrets import blotted
 
-_HEAD = re.compile(rb'\{"id":"((?:[^"\\]|\\.)*)","key":"([^"\\]*)","(record|failure)":')
+_BEGIN = rb'\{"id":"([^"\\\n]*(?:\\.[^"\\\n]*)*)","key":"([^"\\\n]*)","(record|failure)":'
+_HEAD, _LINE = re.compile(_BEGIN), re.compile(b"^" + _BEGIN + rb".*\}$", re.MULTILINE)
+_KEY = 16  # digits of a key
+_BLOCK = 1 << 22  # bytes
+Passed = Callable[[bytes], bool]
+"""Whether an id, in UTF-8, is not wanted."""
 
 
 class Head(NamedTuple):
@@ -70,32 +76,88 @@ def _number(line: bytes, shard: Path) -> int:
         return next((n for n, found in enumerate(f, 1) if found == line), 0)
 
 
-def heads(shards: Iterable[Path], start: int = 0) -> Iterator[Head]:
+def heads(
+    shards: Iterable[Path], start: int = 0, passed: Passed | None = None, end: int | None = None
+) -> Iterator[Head]:
     """The heads of all lines, in the order written; a torn last line (a kill in mid-write) is left out.
 
-    Each shard is read from the offset `start` on, where a line begins.
+    Each shard is read from the offset `start` on, where a line begins, to `end`, where one ends. Lines whose id is
+    `passed` are left out, at a microsecond each.
     """
     for shard in shards:
-        with shard.open("rb") as f:
-            f.seek(start)
-            at = start
-            for line in f:
-                if line.endswith(b"\n"):
-                    yield head_of(line, shard, at)
-                at += len(line)
+        for id, key, ok, offset, line in _lines(shard, start, passed, end):
+            try:
+                yield Head(id.decode(), key.decode(), ok, line, shard, offset)
+            except UnicodeDecodeError:
+                row = row_of(line, shard)  # which tells what is wrong
+                yield Head(row.id, row.key, row.ok, line, shard, offset)
 
 
-def head_of(line: bytes, shard: Path, offset: int) -> Head:
-    """The head of a line, which stands at an offset of a shard; UserError where it is damaged."""
+def good_keys(shards: Iterable[Path]) -> dict[bytes, bytes]:
+    """The ids whose last row is good, in UTF-8, with the beginning of their keys (see `begin_of`)."""
+    good: dict[bytes, bytes] = {}
+    for shard in shards:
+        for id, key, ok, _, _ in _lines(shard):
+            if ok:
+                good[id] = key[:_KEY]
+            else:
+                good.pop(id, None)
+    return good
+
+
+def begin_of(key: str) -> bytes:
+    """As much of a key as tells it from any other."""
+    return key[:_KEY].encode()
+
+
+def _lines(
+    shard: Path, start: int = 0, passed: Passed | None = None, to: int | None = None
+) -> Iterator[tuple[bytes, bytes, bool, int, bytes]]:
+    """(id, key, whether good, offset, line) of whole lines, found block by block."""
+    at, rest = start, b""
+    with shard.open("rb") as f:
+        f.seek(start)
+        left = sys.maxsize if to is None else to - start
+        while block := f.read(min(_BLOCK, left)):
+            left -= len(block)
+            block = rest + block
+            end = block.rfind(b"\n") + 1
+            next_ = 0
+            for found in _LINE.finditer(block, 0, end):
+                begins, ends = found.span()
+                if begins != next_:
+                    yield from _unusual(block[next_:begins], shard, at + next_, passed)
+                id, key, what = found.groups()
+                if b"\\" in id:
+                    id = _text(id)
+                next_ = ends + 1
+                if not (passed and passed(id)):
+                    yield id, key, what == b"record", at + begins, block[begins:next_]
+            yield from _unusual(block[next_:end], shard, at + next_, passed)
+            at, rest = at + end, block[end:]
+
+
+def _unusual(
+    lines: bytes, shard: Path, at: int, passed: Passed | None
+) -> Iterator[tuple[bytes, bytes, bool, int, bytes]]:
+    """Lines that were not written by `line_of`, or are damaged."""
+    for line in lines.splitlines(keepends=True) if lines else ():
+        found = _line(line, shard, at)
+        at += len(line)
+        if not (passed and passed(found[0])):
+            yield found
+
+
+def _line(line: bytes, shard: Path, at: int) -> tuple[bytes, bytes, bool, int, bytes]:
     if line.endswith(b"}\n") and (found := _HEAD.match(line)):
         id, key, what = found.groups()
-        return Head(_text(id), key.decode(), what == b"record", line, shard, offset)
-    row = row_of(line, shard)  # not written by us, or damaged
-    return Head(row.id, row.key, row.ok, line, shard, offset)
+        return _text(id) if b"\\" in id else id, key, what == b"record", at, line
+    row = row_of(line, shard)
+    return row.id.encode(), row.key.encode(), row.ok, at, line
 
 
-def _text(quoted: bytes) -> str:
-    return json.loads(b'"%s"' % quoted) if b"\\" in quoted else quoted.decode()
+def _text(quoted: bytes) -> bytes:
+    return str(json.loads(b'"%s"' % quoted)).encode("utf-8", "surrogatepass")
 
 
 def short(text: str) -> bytes:
@@ -109,12 +171,14 @@ class Places:
     def __init__(self, shards: list[Path]) -> None:
         self._shards = shards
         number = {shard: i << 48 for i, shard in enumerate(shards)}
-        self._where = {short(head.id): number[head.shard] | head.offset for head in heads(shards)}
+        self._where = {
+            id: number[shard] | offset for shard in shards for id, _, _, offset, _ in _lines(shard)
+        }
         self._open: dict[int, BinaryIO] = {}
 
     def find(self, id: str) -> Row | None:
         """The row of an id, None where it has none."""
-        if (place := self._where.get(short(id))) is None:
+        if (place := self._where.get(id.encode("utf-8", "surrogatepass"))) is None:
             return None
         i, offset = place >> 48, place & (1 << 48) - 1
         if i not in self._open:
@@ -126,5 +190,5 @@ class Places:
         """The heads that count, in the order written."""
         number = {shard: i << 48 for i, shard in enumerate(self._shards)}
         for head in heads(self._shards):
-            if self._where.get(short(head.id)) == number[head.shard] | head.offset:
+            if self._where.get(head.id.encode()) == number[head.shard] | head.offset:
                 yield head

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from flawscribe.records import Failure, Row, Sample
 from flawscribe.runs import Run, now
-from flawscribe.shards import Head, short
+from flawscribe.shards import begin_of
 from flawscribe.stopping import stopping
 
 Ready = Callable[[Iterable[Sample]], Iterator[tuple[Sample, Failure | None]]]
@@ -48,22 +48,19 @@ def run_stage(
         held: list[Row] | None = [] if redo else None  # rows that wait for the old ones to make way
         if not redo:
             run.begin(stage, settings)
-        good = {} if redo else good_keys(run.heads(stage))
+        good = {} if redo else run.good(stage)
         counts = Counts()
         total = run.expected() if samples is None else sum(1 for _ in samples())
         pulled, answered = 0, False
-
-        def is_good(id: str) -> bool:
-            return short(id) in good
 
         def source() -> Iterator[Sample]:
             """First what has no good row at all: a long run goes on at once. Then the rest, which may have changed."""
             if samples is not None:
                 yield from samples()
                 return
-            yield from run.samples(is_good if good else None)
+            yield from run.samples(good.__contains__ if good else None)
             if good:
-                yield from run.samples(lambda id: not is_good(id))
+                yield from run.samples(lambda id: id not in good)
 
         def in_flight() -> int:
             """Rows under way; none before the first answer, when a model may still be loading."""
@@ -101,7 +98,7 @@ def run_stage(
                         pulled += 1
                         row = Row(id=sample.id, key="", failure=k)
                         put(row) if held is None else held.append(row)
-                    elif good.get(short(sample.id)) == short(k):
+                    elif good.get(sample.id.encode()) == begin_of(k):
                         counts.kept += 1
                         bar.update()
                     else:
@@ -129,14 +126,3 @@ def noted(rows: Iterator[Row], note: Callable[[], None]) -> Iterator[Row]:
         break
     yield from rows
     note()
-
-
-def good_keys(heads: Iterable[Head]) -> dict[bytes, bytes]:
-    """The ids whose last row is good, with their keys; both as short hashes, for runs of any length."""
-    good: dict[bytes, bytes] = {}
-    for head in heads:
-        if head.ok:
-            good[short(head.id)] = short(head.key)
-        else:
-            good.pop(short(head.id), None)
-    return good
