@@ -76,7 +76,7 @@ def start(arguments: list[str]) -> "subprocess.Popen[str]":
     )
 
 
-def until(met: Callable[[], Any], seconds: float = 120) -> None:
+def until(met: Callable[[], Any], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < deadline
