@@ -6,13 +6,14 @@
 All clients send the same bytes, those of `flawscribe describe --emit-batch`, to the same server, in turn, so many
 times (--repeats); the table shows medians. The stub answers after a fixed time, so that what is left is the client's
 own work; vLLM serves nano on this machine. With vLLM every run has a prefix cache of its own (cache_salt) and
-pictures are not cached, so that none profits from those before it.
+pictures are not cached, so that none profits from those before it. Ctrl-C ends it with what there is by then.
 """
 
 import argparse
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -36,7 +37,7 @@ SALTED = ["--param", "cache_salt=bench"]
 
 @dataclass(frozen=True)
 class Run:
-    """One client's run: rows, seconds and processor seconds of asking, peak MB, most in flight as the stub saw it."""
+    """One client's run: rows, seconds and processor seconds of asking, peak MB, most connections open at the stub."""
 
     rows: int
     seconds: float
@@ -138,10 +139,14 @@ class Bench:
         with tempfile.TemporaryFile() as figures:
             process = subprocess.Popen([*FLAWSCRIBE, *words], stdout=figures, stderr=subprocess.PIPE)
             assert process.stderr is not None
-            for line in process.stderr:
-                said.append(line)
-                if line.startswith(b"openai:"):  # said as the first request is about to go
-                    asking = time.perf_counter()
+            try:
+                for line in process.stderr:
+                    said.append(line)
+                    if line.startswith(b"openai:"):  # said as the first request is about to go
+                        asking = time.perf_counter()
+            except KeyboardInterrupt:
+                process.kill()
+                raise
             _, status, used = os.wait4(process.pid, 0)
             ended = time.perf_counter()
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -288,17 +293,20 @@ def measure(bench: Bench, in_flight: list[int], flags: list[str]) -> None:
     )
     if flags:
         jobs.append(("run_batch", lambda: bench.run_batch(args.rows, flags)))
-    for repeat in range(args.repeats):
-        for name, job in jobs if repeat % 2 == 0 else reversed(jobs):
-            if name in args.clients:
-                job()
+    try:
+        for repeat in range(args.repeats):
+            for name, job in jobs if repeat % 2 == 0 else reversed(jobs):
+                if name in args.clients:
+                    job()
+    except KeyboardInterrupt:
+        bench.notes.append("stopped early: some have fewer runs")
 
 
 def table(bench: Bench) -> Iterator[str]:
     """The table's lines."""
     middle = statistics.median
     head = f"{'':<12}{'in flight':>10}{'rows/s':>9}{'of (a)':>8}{'CPU us/row':>12}{'x (a)':>7}{'peak MB':>9}"
-    yield head + (f"{'seen':>7}" if bench.stub else "")
+    yield head + (f"{'sockets':>9}" if bench.stub else "")
     order = sorted(bench.runs, key=lambda key: (ORDER.index(key[0]) > 1, key[1], ORDER.index(key[0])))
     base = min(n for name, n in order if name == "ceiling")
     for name, n in order:
@@ -309,11 +317,11 @@ def table(bench: Bench) -> Iterator[str]:
         if cost:
             ratio = cost / middle(r.cost for r in beside)
             line += f"{cost:>12.0f}{ratio:>7.2f}{max(r.peak for r in runs):>9.0f}"
-        yield line + (f"{max(r.most for r in runs):>7}" if bench.stub else "")
+        yield line + (f"{max(r.most for r in runs):>9}" if bench.stub else "")
     yield ""
     for name, n in order:
         if name == "flawscribe":
-            pairs = list(zip(bench.runs[name, n], bench.runs["ceiling", n], strict=True))
+            pairs = list(zip(bench.runs[name, n], bench.runs["ceiling", n], strict=False))
             for what, ratios in (
                 ("rows/s", [b.rate / a.rate for b, a in pairs]),
                 ("CPU a row", [b.cost / a.cost for b, a in pairs]),
@@ -349,6 +357,7 @@ def main() -> None:
     parser.add_argument("--inspect-python", default=sys.executable, help="a Python that has inspect_ai")
     parser.add_argument("--work", type=Path, help="a folder to keep pictures and requests in")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either way the table is of what there is
     choices = args.in_flight or ([64, 256, 1024, 4096] if args.server == "stub" else [8, 16, 32, 64])
     with tempfile.TemporaryDirectory() as folder:
         work = args.work or Path(folder)
