@@ -308,7 +308,10 @@ def table(bench: Bench) -> Iterator[str]:
     head = f"{'':<12}{'in flight':>10}{'rows/s':>9}{'of (a)':>8}{'CPU us/row':>12}{'x (a)':>7}{'peak MB':>9}"
     yield head + (f"{'sockets':>9}" if bench.stub else "")
     order = sorted(bench.runs, key=lambda key: (ORDER.index(key[0]) > 1, key[1], ORDER.index(key[0])))
-    base = min(n for name, n in order if name == "ceiling")
+    base = min((n for name, n in order if name == "ceiling"), default=None)
+    if base is None:
+        yield from ["no ceiling was measured", *bench.notes]
+        return
     for name, n in order:
         runs = bench.runs[name, n]
         beside = bench.runs.get(("ceiling", n)) or bench.runs["ceiling", base]
@@ -368,8 +371,9 @@ def main() -> None:
                 choices = [best_in_flight(bench, choices)]
             measure(bench, choices, flags)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    few = min(map(len, bench.runs.values()), default=0)
     print(
-        f"{args.server}, {args.rows} scenes of 128 px, medians of {args.repeats}, {os.cpu_count()} cores, load {load}\n"
+        f"{args.server}, {args.rows} scenes of 128 px, medians of {few}, {os.cpu_count()} cores, load {load}\n"
     )
     print("\n".join(table(bench)))
 
