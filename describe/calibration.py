@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from describe.thresholds import MOST
 from flawscribe.errors import UserError, one_line
 from flawscribe.records import Record
 from flawscribe.reliability import EPSILON
@@ -32,13 +33,13 @@ class Calibration(Record):
     picture's bytes. `by`, `n_defective`, `figures` and `date` say how it came about.
     """
 
-    schema_version: Literal[1] = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(alias="schema")
     fitted_for: dict[str, Any]
-    temperature: float = Field(ge=COOLEST, le=HOTTEST, allow_inf_nan=False)
-    threshold: float = Field(ge=0, le=1, allow_inf_nan=False)
-    by: str = Field(max_length=100)
-    n: int = Field(ge=2)
-    n_defective: int = Field(ge=1)
+    temperature: float = Field(ge=COOLEST, le=HOTTEST, allow_inf_nan=False, strict=True)
+    threshold: float = Field(ge=0, le=1, allow_inf_nan=False, strict=True)
+    by: str = Field(max_length=MOST)
+    n: int = Field(ge=2, strict=True)
+    n_defective: int = Field(ge=1, strict=True)
     labels: Hex
     images: tuple[Hex, ...]
     figures: dict[str, Any]
@@ -98,7 +99,9 @@ def read(file: str | Path) -> Calibration:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path} is too large for a calibration (over {MAX_BYTES:,} bytes)")
-        return Calibration.model_validate(json.loads(path.read_bytes()))
+        found = Calibration.model_validate(json.loads(path.read_bytes()))
+        _ = found.digest  # ValueError for what is nested too deeply
+        return found
     except ValidationError as e:
         first = e.errors()[0]
         told = ": ".join([".".join(str(part) for part in first["loc"]) or "the file", first["msg"]])

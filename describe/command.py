@@ -94,6 +94,9 @@ def describe(
 
     if descriptions is not None and options["calibration"] is not None:
         raise UserError("--calibration is for a model's answers: --descriptions has its own P(defective)")
+    instead = {"--descriptions": descriptions, "--emit-batch": emit_batch, "--from-batch": from_batch}
+    if len(given := [name for name, value in instead.items() if value]) > 1 and not dry_run:
+        raise UserError(f"{' and '.join(given)} each do something else: give one of them")
     if options["cluster"] and (emit_batch or descriptions or dry_run):
         raise UserError("--cluster asks a model: leave out --dry-run, --emit-batch and --descriptions")
     if dry_run:

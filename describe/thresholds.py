@@ -10,6 +10,8 @@ import numpy as np
 from flawscribe.errors import UserError, one_line
 
 _COSTS = re.compile(r"costs=([\d.]+):([\d.]+)")
+MOST = 100
+"""Characters of a rule."""
 _FPR = re.compile(r"fpr=([\d.]+)")
 
 
@@ -41,6 +43,8 @@ def rule(text: str) -> Rule:
 
     UserError for any other text.
     """
+    if len(text) > MOST:
+        text = text[:MOST] + "…"  # no rule
     if text == "youden":
         return Rule(text, lambda c: c.hits / c.defective - c.alarms / c.clean)
     if (found := _FPR.fullmatch(text)) and (most := _number(found[1])) is not None and most < 1:

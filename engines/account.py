@@ -21,6 +21,7 @@ _UNASKED = {
     FailureKind.IMAGE_TOO_LARGE,
     FailureKind.MISSING_ANSWER,
 }
+_MOST = 2**48  # tokens of a row: no answers have as many
 
 
 def paid(request: Request, answer: Answer | Fault) -> Usage:
@@ -97,8 +98,12 @@ def usage_in(found: Any, id: str, stage: str) -> Usage:
     """The usage that a part of a row holds, also as JSON text; none where it holds none. UserError where damaged."""
     try:
         if isinstance(found, bytes):
-            return _Paid.model_validate_json(found).usage or Usage()
-        return Usage.model_validate(found.get("usage") or {})
+            usage = _Paid.model_validate_json(found).usage or Usage()
+        else:
+            usage = Usage.model_validate(found.get("usage") or {})
+        if not all(0 <= n < _MOST for n in _numbers(usage)) or usage.cached_tokens > usage.prompt_tokens:
+            raise ValueError("no number of tokens or calls")
+        return usage
     except (AttributeError, ValueError, RecursionError) as e:
         raise UserError(f"the {stage} row of {id!r} is damaged: give --redo {stage}") from e
 

@@ -11,7 +11,7 @@ from engines.account import Account
 from flawscribe.errors import UserError, did_you_mean, one_line
 from flawscribe.records import Usage
 
-MAX_BYTES = 1_000_000
+MAX_BYTES, MAX_DEPTH = 100_000, 20  # YAML takes its time: seconds for so much
 _MILLION = 1_000_000
 _Money = Annotated[float, Field(strict=True, ge=0, le=1e9, allow_inf_nan=False)]
 _Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20)]
@@ -110,8 +110,13 @@ def _read(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
             return json.loads(text)
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise UserError(f"{path}: write prices out: YAML's aliases (*name) are not read")
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise UserError(f"{path}: write prices out: YAML's aliases (*name) are not read")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise UserError(f"{path} is no list of prices: it is nested too deeply")
         return yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as e:
         raise UserError(f"cannot read {path}: {getattr(e, 'strerror', None) or e}") from e

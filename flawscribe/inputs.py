@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from flawscribe import __version__
@@ -54,7 +55,10 @@ def looking_at(source: str, out: str | None = None) -> Iterator[tuple[Iterator[E
     if given and run and (reading := run.reading()) and reading["state"]:
         source = reading["state"]["path"]
     with tempfile.TemporaryDirectory() as scratch:
-        yield read_manifest(source, Path(scratch)), run
+        entries = read_manifest(source, Path(scratch))
+        if (first := next(entries, None)) is None:
+            raise UserError(f"{source} holds no images")
+        yield chain([first], entries), run
 
 
 def _follow(run: Run, source: str) -> None:

@@ -6,9 +6,9 @@ itself, after its EXIF orientation is applied, with x to the right and y down.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from flawscribe.errors import one_line
 
@@ -195,6 +195,12 @@ class Row(Record):
     key: str
     record: dict[str, Any] | None = None
     failure: Failure | None = None
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.record is None) == (self.failure is None):
+            raise ValueError("neither or both of record and failure")
+        return self
 
     @property
     def ok(self) -> bool:

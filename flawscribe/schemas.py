@@ -1,11 +1,15 @@
 """JSON schemas: what fits is known fast, what does not is explained."""
 
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import fastjsonschema
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.exceptions import best_match
+
+_MOST = 100
+"""Errors of which the one to tell is chosen: a list of millions may have one in each item."""
 
 
 class Schema:
@@ -26,5 +30,5 @@ class Schema:
         try:
             self._check(found)
         except fastjsonschema.JsonSchemaException:
-            return best_match(Draft202012Validator(self.schema).iter_errors(found))
+            return best_match(islice(Draft202012Validator(self.schema).iter_errors(found), _MOST))
         return None

@@ -16,7 +16,10 @@ from flawscribe.errors import UserError
 from flawscribe.records import Row
 from flawscribe.secrets import blotted
 
-_BEGIN = rb'\{"id":"([^"\\\n]*(?:\\.[^"\\\n]*)*)","key":"([^"\\\n]*)","(record|failure)":'
+# ASCII alone, as `line_of` writes: any other line is read as a whole, and found damaged if it is.
+_PLAIN = rb"[ !#-\[\]-~]*"
+_ESCAPED = rb'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'
+_BEGIN = rb'\{"id":"(%s(?:%s%s)*)","key":"(%s)","(record|failure)":' % (_PLAIN, _ESCAPED, _PLAIN, _PLAIN)
 _HEAD, _LINE = re.compile(_BEGIN), re.compile(b"^" + _BEGIN + rb".*\}$", re.MULTILINE)
 _KEY = 16  # digits of a key
 _BLOCK = 1 << 22  # bytes

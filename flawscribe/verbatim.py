@@ -24,6 +24,7 @@ _PNG_PLAIN = {
     b"zTXt",
 }
 _START_OF_FRAME = (0xC0, 0xC1, 0xC2)
+_MOST_SEGMENTS = 10_000  # before a JPEG's first scan; a file may hold millions of empty ones
 _MARKERS_ALONE = (0x01, *range(0xD0, 0xD8))
 
 
@@ -71,7 +72,7 @@ def _jpeg(data: bytes) -> tuple[str, int, int] | None:
     if not data.endswith(b"\xff\xd9"):
         return None
     at, size = 2, None
-    while True:
+    for _ in range(_MOST_SEGMENTS):
         if data[at] != 0xFF:
             return None
         marker = data[at + 1]
@@ -91,6 +92,7 @@ def _jpeg(data: bytes) -> tuple[str, int, int] | None:
         if marker == 0xDA:
             return ("image/jpeg", *size) if size else None
         at += 2 + length
+    return None
 
 
 def _webp(data: bytes) -> tuple[str, int, int] | None:

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from fake_server import completion, serving
 from recorded import FALSE, TRUE, make_run
 
 from describe import batch
+from describe.command import describe
 from describe.stage import describe_run, emit_batch
 from flawscribe.errors import UserError
 from flawscribe.records import FailureKind
@@ -125,3 +127,9 @@ def test_a_file_that_is_no_output_is_one_line(tmp_path: Path, line: str) -> None
 def test_several_calls_are_no_batch(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="protocols of one call"):
         emit_batch(make_run(tmp_path, "a"), tmp_path / "b.jsonl", model="m", protocol="staged")
+
+
+def test_a_batch_is_written_or_taken_in_not_both(tmp_path: Path) -> None:
+    given = ["x", "-o", str(tmp_path / "run"), "--emit-batch", str(tmp_path / "b"), "--from-batch", "y"]
+    result = CliRunner().invoke(describe, given)
+    assert isinstance(result.exception, UserError) and "give one of them" in str(result.exception)

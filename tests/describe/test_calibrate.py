@@ -97,7 +97,8 @@ def test_no_other_threshold_is_better(pairs: list[tuple[bool, int]], by: str) ->
 
 
 @pytest.mark.parametrize(
-    "by", ["", "Youden", "fpr=1", "fpr=-1", "fpr=.", "costs=1", "costs=0:1", "costs=1:1.1.1"]
+    "by",
+    ["", "Youden", "fpr=1", "fpr=-1", "fpr=.", "costs=1", "costs=0:1", "costs=1:1.1.1", "fpr=" + "0" * 5000],
 )
 def test_rules_that_are_none_are_refused(by: str) -> None:
     with pytest.raises(UserError, match="is none of youden, fpr=RATE"):
@@ -173,6 +174,9 @@ def test_the_command_writes_a_file_that_reads_back_and_none_over_another(tmp_pat
         write(found, tmp_path / "no" / "c.json")
 
 
+NESTED = '{"a":' * 900 + "1" + "}" * 900
+
+
 def made(**changes: Any) -> Calibration:
     values: dict[str, Any] = {
         "schema": 1,
@@ -204,7 +208,10 @@ def made(**changes: Any) -> Calibration:
         made().model_dump_json(by_alias=True).replace('"threshold":0.4', '"threshold":1.4'),
         made().model_dump_json(by_alias=True).replace('"temperature":2.0', '"temperature":0'),
         made().model_dump_json(by_alias=True).replace('"temperature":2.0', '"temperature":"2\\u001b[31m"'),
+        made().model_dump_json(by_alias=True).replace('"temperature":2.0', '"temperature":true'),
+        made().model_dump_json(by_alias=True).replace('"figures":{}', f'"figures":{NESTED}'),
         made().model_dump_json(by_alias=True).replace('"schema":1', '"schema":2'),
+        made().model_dump_json(by_alias=True).replace('"schema":1,', ""),
         made().model_dump_json(by_alias=True).replace('"n":2', '"n":2,"more":1'),
     ],
 )

@@ -16,6 +16,7 @@ from describe.protocols import PROTOCOLS
 from describe.stage import describe_run, describing
 from engines import Answer
 from flawscribe.errors import UserError
+from flawscribe.inputs import looking_at
 from flawscribe.records import Description
 from flawscribe.runs import Run
 
@@ -143,3 +144,9 @@ def test_nothing_is_written_and_no_run_is_needed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["calls"] == [1, 1]
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_an_empty_manifest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text("\n")
+    with pytest.raises(UserError, match="holds no images"), looking_at(str(tmp_path / "m.jsonl")):
+        pass

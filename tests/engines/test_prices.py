@@ -82,7 +82,7 @@ def test_json_is_read_too(tmp_path: Path) -> None:
         ("a: &a [x]\nb: [*a, *a]", "aliases"),
         ("currency: !!python/object/apply:os.system [id]", "neither YAML nor JSON"),
         ("a: {", "neither YAML nor JSON"),
-        ("[" * 100_000, "neither YAML nor JSON"),
+        ("[" * 100_000, "nested too deeply"),
         ("currency: 'U\\tD'\n" + " " * MAX_BYTES, "too large"),
     ],
 )

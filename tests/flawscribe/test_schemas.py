@@ -62,6 +62,14 @@ def test_what_fits_has_no_error(found: Any) -> None:
     assert Schema(wire.SCHEMA).error(found) is None
 
 
+@pytest.mark.timeout(20)
+def test_a_list_of_a_million_wrong_items_is_explained_at_once() -> None:
+    error = Schema(grounded.schema({"type": "number"})).error(
+        {"Defective": True, "Findings": [1] * 1_000_000}
+    )
+    assert error is not None
+
+
 def test_what_does_not_is_explained() -> None:
     error = Schema(wire.SCHEMA).error({"Defective": "yes", "Description": []})
     assert error is not None and error.json_path == "$.Defective" and "'yes'" in error.message

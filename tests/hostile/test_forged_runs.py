@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from describe.command import describe
+from describe.stage import account_of_run
 from flawscribe.errors import UserError
 from flawscribe.runs import Run
 from judge.command import judge
@@ -177,3 +178,38 @@ def test_a_pipe_in_the_place_of_answers_is_refused(tmp_path: Path, option: str) 
     file = str(tmp_path / "x.jsonl")
     told = call(describe, str(tmp_path), "-o", str(tmp_path / "run"), option, file, *engine)
     assert told and "x.jsonl" in told
+
+
+_HEADS = {
+    "an escape that JSON does not know": rb'{"id":"\x","key":"k","record":{}}',
+    "an id that is no text": b'{"id":"\xff","key":"k","record":{}}',
+    "half a surrogate pair": rb'{"id":"\ud800","key":"k","record":{}}',
+    "a key that is no text": b'{"id":"a","key":"\xff","record":{}}',
+    "no record": b'{"id":"a","key":"k","record":null}',
+    "a record and a failure": (
+        b'{"id":"a","key":"k","record":{"defective":false},'
+        b'"failure":{"stage":"describe","kind":"timeout","message":"late"}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("line", _HEADS.values(), ids=_HEADS)
+def test_a_forged_head_is_told_in_one_line(run: Path, line: bytes) -> None:
+    with (run / "samples" / "0001.jsonl").open("ab") as f:
+        f.write(line + b"\n")
+    with pytest.raises(UserError, match="is damaged"):
+        [sample.image for sample in Run.open(run).samples()]
+    for verb in (describe, segment, judge, report):
+        assert "damaged" in (again(verb, run) or "")
+
+
+@pytest.mark.parametrize(
+    "usage", [{"prompt_tokens": -5}, {"calls": 10**400}, {"prompt_tokens": 1, "cached_tokens": 2}], ids=str
+)
+def test_forged_numbers_of_tokens_are_not_added_up(run: Path, usage: dict[str, int]) -> None:
+    shard = run / "describe" / "0001.jsonl"
+    row = json.loads(shard.read_text().splitlines()[0])
+    row["record"]["usage"] = usage
+    shard.write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match="give --redo describe"):
+        account_of_run(Run.open(run))
