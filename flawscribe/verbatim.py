@@ -24,7 +24,7 @@ _PNG_PLAIN = {
     b"zTXt",
 }
 _START_OF_FRAME = (0xC0, 0xC1, 0xC2)
-_MOST_SEGMENTS = 10_000  # before a JPEG's first scan; a file may hold millions of empty ones
+_MOST_PARTS = 20_000  # chunks of a PNG, segments before a JPEG's scan: a file may hold millions of empty ones
 _MARKERS_ALONE = (0x01, *range(0xD0, 0xD8))
 
 
@@ -52,7 +52,7 @@ def _png(data: bytes) -> tuple[str, int, int] | None:
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     if data[12:16] != b"IHDR" or depth != 8 or colour not in (0, 2):
         return None
-    while True:
+    for _ in range(_MOST_PARTS):
         (length,) = struct.unpack_from(">I", data, at)
         kind, end = data[at + 4 : at + 8], at + 8 + length
         if zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
@@ -65,6 +65,7 @@ def _png(data: bytes) -> tuple[str, int, int] | None:
             return None  # EXIF, in ImageMagick's manner
         pixels |= kind == b"IDAT"
         at = end + 4
+    return None
 
 
 def _jpeg(data: bytes) -> tuple[str, int, int] | None:
@@ -72,7 +73,7 @@ def _jpeg(data: bytes) -> tuple[str, int, int] | None:
     if not data.endswith(b"\xff\xd9"):
         return None
     at, size = 2, None
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(_MOST_PARTS):
         if data[at] != 0xFF:
             return None
         marker = data[at + 1]

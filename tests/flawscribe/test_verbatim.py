@@ -2,6 +2,7 @@
 
 import io
 import random
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,12 @@ def test_damage_that_passes_is_such_as_a_decoder_bears_or_tells(name: str, tmp_p
 def test_bombs_are_left_to_pillow() -> None:
     make: Callable[[], bytes] = lambda: saved(Image.new("L", (9000, 9000)))  # noqa: E731
     assert plain_size(make()) is None
+
+
+@pytest.mark.timeout(20)
+def test_millions_of_empty_parts_are_left_to_pillow() -> None:
+    jpeg, png = PLAIN["jpeg"][0], PLAIN["png"][0]
+    empty = b"\0\0\0\0tEXt" + zlib.crc32(b"tEXt").to_bytes(4, "big")
+    assert plain_size(jpeg[:2] + b"\xff\xe5\0\x02" * 5_000_000 + jpeg[2:]) is None
+    assert plain_size(png[:33] + empty * 5_000_000 + png[33:]) is None
+    assert plain_size(png[:33] + empty * 100 + png[33:]) is not None
