@@ -1,6 +1,6 @@
 """What every engine takes and gives."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -41,7 +41,7 @@ class Token:
     """A generated token's text, and its likeliest alternatives (itself too) as `(text, log-probability)`."""
 
     text: str
-    top: tuple[tuple[str, float], ...]
+    top: Collection[tuple[str, float]]
 
 
 @dataclass(frozen=True)

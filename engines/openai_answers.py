@@ -1,7 +1,9 @@
 """What a chat completion says. Nothing that a server sends is as it should be until it was looked at."""
 
 import json
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from engines.base import Answer, Fault, Token
@@ -71,21 +73,47 @@ def _text(content: Any) -> str | None:
     return content if isinstance(content, str) else None
 
 
+class _Alternatives(Collection[tuple[str, float]]):
+    """A token's alternatives as a server sent them: hundreds come with an answer, and those of one token are looked at.
+
+    Where one of them is malformed there are none: half of them tell no probability.
+    """
+
+    def __init__(self, found: Any) -> None:
+        self._found = found
+
+    @cached_property
+    def _read(self) -> tuple[tuple[str, float], ...]:
+        try:
+            return tuple(_alternative(a["token"], a["logprob"]) for a in self._found or ())
+        except MALFORMED:
+            return ()
+
+    def __iter__(self) -> Iterator[tuple[str, float]]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+    def __contains__(self, alternative: object) -> bool:
+        return alternative in self._read
+
+
+def _alternative(text: Any, logprob: Any) -> tuple[str, float]:
+    if not isinstance(text, str) or isinstance(logprob, str):
+        raise TypeError("no alternative")
+    return text, float(logprob)
+
+
 def _tokens(logprobs: Any) -> tuple[Token, ...] | None:
-    """The tokens; None where there are none, or one is malformed: half of them tell no probability."""
+    """The tokens; None where there are none, or one is no text."""
     try:
-        return tuple(_token(t) for t in logprobs["content"]) or None
+        found = logprobs["content"]
+        if not all(isinstance(token["token"], str) for token in found):
+            return None
+        return tuple(Token(t["token"], _Alternatives(t.get("top_logprobs"))) for t in found) or None
     except MALFORMED:
         return None
-
-
-def _token(found: Any) -> Token:
-    top = tuple((a["token"], float(a["logprob"])) for a in found["top_logprobs"] or ())
-    if not all(isinstance(text, str) for text in (found["token"], *(text for text, _ in top))):
-        raise TypeError("a token that is no text")
-    if any(isinstance(a["logprob"], str) for a in found["top_logprobs"] or ()):
-        raise TypeError("a log-probability that is text")
-    return Token(found["token"], top)
 
 
 def _usage(found: Any) -> Usage:
