@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import threading
 import warnings
 from collections import deque
@@ -57,6 +58,7 @@ def cluster(address: str, processes: int, gpus: bool) -> Iterator[There]:
     """
     for name, value in (_QUIET | (_LOOPBACK if address == LOCAL else {})).items():
         os.environ.setdefault(name, value)
+    _check_reachable(address)
     import ray
 
     main = threading.current_thread() is threading.main_thread()
@@ -88,6 +90,17 @@ def cluster(address: str, processes: int, gpus: bool) -> Iterator[There]:
         yield There(gpus)
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """SetupError where nobody listens at HOST:PORT: Ray itself would try for minutes, without a word."""
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), 10).close()
+    except OSError as e:
+        raise SetupError(f"no Ray cluster at {address}: {e.strerror or e}") from e
 
 
 @contextmanager

@@ -64,7 +64,9 @@ def looking_at(source: str, out: str | None = None) -> Iterator[tuple[Iterator[E
 def _follow(run: Run, source: str) -> None:
     pictures = run.path / PICTURES
     run.follow(
-        str(source), lambda n, ids: read_manifest(source, pictures, after=n, ids=ids), state_of(Path(source))
+        str(source),
+        lambda n, ids: read_manifest(source, pictures, after=n, ids=ids),
+        lambda: state_of(Path(source)),
     )
 
 

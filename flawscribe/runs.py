@@ -87,6 +87,7 @@ class Run:
         self.path = path
         self._locked = False
         self._arrivals: Arrivals | None = None
+        self._state_of: Callable[[], State | None] = lambda: None
 
     @classmethod
     def create(cls, path: str | Path) -> "Run":
@@ -272,7 +273,8 @@ class Run:
         info = self.info()
         info["stages"][SAMPLES] = {
             "settings": {"input": arrivals.of["input"]},
-            "state": arrivals.of["state"],
+            # A source that changed while it was read is read again.
+            "state": arrivals.of["state"] if self._state_of() == arrivals.of["state"] else None,
             "rows": arrivals.rows,
             "failed": arrivals.failed,
         }
@@ -343,13 +345,15 @@ class Run:
         self._arrive()
         return int(self.info()["stages"][SAMPLES]["rows"])
 
-    def follow(self, source: str, entries: Entries, state: State | None = None) -> None:
+    def follow(
+        self, source: str, entries: Entries, state_of: Callable[[], State | None] = lambda: None
+    ) -> None:
         """As `set_samples`, but the entries are read as `samples` is walked: a command that is refused changes nothing.
 
-        `state` is what tells that the source is as it was: with it nothing is read again, and a list that was left
-        off in the middle is gone on with.
+        `state_of` gives what tells that the source is as it was: with it nothing is read again, and a list that was
+        left off in the middle is gone on with.
         """
-        known = self.info()["stages"].get(SAMPLES, {})
+        known, state = self.info()["stages"].get(SAMPLES, {}), state_of()
         first = "rows" not in known
         if not first and state is not None and known.get("state") == state and self._list.exists():
             self._arrivals = None
@@ -358,7 +362,7 @@ class Run:
         # The first list is read by others while it grows; a later one takes the place of what they read.
         file = self._list if first else self._list.with_name("new.tmp")
         going_on = state is not None and known.get("reading") == of
-        self._arrivals = Arrivals(file, entries, of, going_on)
+        self._arrivals, self._state_of = Arrivals(file, entries, of, going_on), state_of
         if first and not going_on:
             with self.lock():
                 file.parent.mkdir(exist_ok=True)

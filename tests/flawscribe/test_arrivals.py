@@ -124,3 +124,16 @@ def test_walks_side_by_side_read_each_row_once(tmp_path: Path, taken: list[str])
         assert [s.id for s in run.samples()] == [str(i) for i in range(20)]
         assert [s.id for s in first] == [str(i) for i in range(3, 20)]
     assert len(taken) == 21
+
+
+def test_a_manifest_that_changed_while_it_was_read_is_read_again(tmp_path: Path, taken: list[str]) -> None:
+    path = manifest(tmp_path, 300)
+    run = open_run(str(path), str(tmp_path / "run"))
+    with run.lock():
+        samples = run.samples()
+        next(samples)
+        manifest(tmp_path, 3)
+        for _ in samples:
+            pass
+    again = open_run(str(path), str(tmp_path / "run"))
+    assert [s.id for s in again.samples()] == ["0", "1", "2"]
