@@ -25,7 +25,8 @@ from flawscribe import claims
 from flawscribe.digests import Digests
 from flawscribe.errors import SetupError, UserError, one_line
 from flawscribe.hosts import shown_url
-from flawscribe.runs import Run, Tail, now
+from flawscribe.runs import Run, now
+from flawscribe.shards import Tail
 from flawscribe.stages import Counts
 from flawscribe.stopping import stopping
 
@@ -124,7 +125,7 @@ class _Rows:
     def __init__(
         self, run: Run, since: int, todo: Left, bar: "tqdm[Any]", make_way: Callable[[], None] | None
     ) -> None:
-        self._tail = Tail(run, STAGE, since)
+        self._tail = Tail(run.path / STAGE, since)
         self._due = todo.samples
         self._bar = bar
         self._make_way = make_way

@@ -28,9 +28,10 @@ from flawscribe.digests import Digests
 from flawscribe.errors import UserError, did_you_mean
 from flawscribe.fetched import fetching
 from flawscribe.images import ImageFailure
+from flawscribe.keys import Keys
 from flawscribe.models import ModelRef, resolve_model
 from flawscribe.records import Failure, Row, Sample, Usage
-from flawscribe.runs import Keys, Run
+from flawscribe.runs import Run
 from flawscribe.stages import Counts, noted, run_stage
 
 FORMAT = 2

@@ -17,8 +17,9 @@ from flawscribe.digests import Digests
 from flawscribe.errors import INTERNAL, SetupError, UserError, one_line
 from flawscribe.fetched import fetching
 from flawscribe.records import Failure, Row, Sample
-from flawscribe.runs import Run, Tail
+from flawscribe.runs import Run
 from flawscribe.secrets import blotted
+from flawscribe.shards import Tail
 
 FRUITLESS = 5
 """Workers that may die on the same part one after the other without a new row between them."""
@@ -107,7 +108,7 @@ class _Opened:
         def count() -> int:
             """Find the rows that an earlier attempt, whose worker died, has left."""
             ids = {sample.id for sample in samples}
-            found = Tail(self._run, STAGE, self._job.since).heads()
+            found = Tail(self._run.path / STAGE, self._job.since).heads()
             written.update(head.id for head in found if head.id in ids)
             return len(written)
 

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from flawscribe.errors import UserError, is_text, one_line
+from flawscribe.keys import key_of
 from flawscribe.records import Description, Failure, FailureKind, Row, Sample
-from flawscribe.runs import Run, key_of
+from flawscribe.runs import Run
 from flawscribe.stages import Counts, run_stage
 
 STAGE = "describe"

@@ -187,7 +187,7 @@ class Failure(Record):
 class Row(Record):
     """One line of a stage: the record of `id` under `key`, or its failure (exactly one of both).
 
-    `key` hashes what decides the record's content (see `flawscribe.runs.key_of`). `record` is the
+    `key` hashes what decides the record's content (see `flawscribe.keys.key_of`). `record` is the
     JSON form of the stage's record type; for the judge, `{"completeness": Verdict, "precision": Verdict}`.
     """
 

@@ -9,7 +9,6 @@ A stage run again does only the ids that have no good row under their current ke
 last row of an id; a torn last line of a shard (a kill in mid-write) is ignored.
 """
 
-import contextlib
 import fcntl
 import hashlib
 import json
@@ -21,63 +20,33 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from flawscribe.arrivals import Arrivals, Entries, Entry, State
 from flawscribe.claims import wait_for_workers
 from flawscribe.errors import SetupError, UserError
 from flawscribe.images import is_url
+from flawscribe.keys import SCHEMA
+from flawscribe.parquet import write_parquet
 from flawscribe.provenance import provenance
 from flawscribe.records import Record, Row, Sample
-from flawscribe.shards import Head, Passed, Places, good_keys, heads, line_of, row_of
+from flawscribe.shards import (
+    Head,
+    Passed,
+    Places,
+    good_keys,
+    heads,
+    line_of,
+    new_shard,
+    number_of,
+    row_of,
+    shards_in,
+)
 
-SCHEMA = 1
 R = TypeVar("R", bound=Record)
 SAMPLES = "samples"
 PICTURES = "pictures"
 """Folder of a run for the pictures that its input holds embedded, or names by addresses."""
 STAGES = (SAMPLES, "describe", "segment", "judge")
 _BEGUN = ("lock", "run.json", "run.json.tmp")  # what a folder holds whose run is only being made
-_ROW_GROUP = 10_000
-_COLUMNS = pa.schema(
-    [(n, pa.bool_() if n == "ok" else pa.string()) for n in ("id", "key", "ok", "record", "failure")]
-)
-
-
-class Keys:
-    """`key_of` for many rows of which most parts are the same: `Keys(*varying, **fixed)(**varying values)`.
-
-    The same keys, at a fraction of the time: the fixed parts are written as JSON once.
-    """
-
-    def __init__(self, *varying: str, **fixed: Any) -> None:
-        names = sorted(varying)
-        marks = {name: f"\0{name}\0" for name in names}
-        text = json.dumps({"schema": SCHEMA, **fixed, **marks}, sort_keys=True, ensure_ascii=True)
-        self._between: list[str] = []
-        for name in names:
-            before, text = text.split(json.dumps(marks[name]), 1)
-            self._between.append(before)
-        self._names, self._end = names, text
-
-    def __call__(self, **values: Any) -> str:
-        """The key with the varying parts as given."""
-        parts = (b + json.dumps(values[n]) for b, n in zip(self._between, self._names, strict=True))
-        return _digest("".join(parts) + self._end)
-
-
-def key_of(**parts: Any) -> str:
-    """A row's key: the first 32 hex digits of SHA-256 over the parts as canonical JSON.
-
-    Give what decides a row's content (image digest, prompt, model and revision, prompt template
-    version, sampling, schema version) and nothing else: no paths, no concurrency, no retries.
-    """
-    return _digest(json.dumps({"schema": SCHEMA, **parts}, sort_keys=True, ensure_ascii=True))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 class Run:
@@ -192,7 +161,7 @@ class Run:
 
     def _clear(self, stage: str, since: int | None) -> None:
         for shard in self._shards(stage):
-            if since is None or _number(shard) <= since:
+            if since is None or number_of(shard) <= since:
                 shard.unlink()
         (self.path / f"{stage}.parquet").unlink(missing_ok=True)
 
@@ -205,11 +174,11 @@ class Run:
         return self.info()["stages"].get(stage, {}).get("settings", {})
 
     def _shards(self, stage: str) -> list[Path]:
-        return sorted((self.path / stage).glob("*.jsonl"), key=lambda p: (_number(p), p.name))
+        return shards_in(self.path / stage)
 
     def last_shard(self, stage: str) -> int:
         """The highest number of a shard, 0 where there is none: later rows stand in shards of higher ones."""
-        return max(map(_number, self._shards(stage)), default=0)
+        return max(map(number_of, self._shards(stage)), default=0)
 
     def rows(self, stage: str) -> Iterator[Row]:
         """Every row of a stage in the order written, superseded ones too (the last of an id counts)."""
@@ -391,7 +360,7 @@ class Run:
         def write(row: Row) -> None:
             nonlocal shard
             if shard is None:
-                shard = _new_shard(folder, self.last_shard(stage) + 1)
+                shard = new_shard(folder, self.last_shard(stage) + 1)
             shard.write(line_of(row))
             shard.flush()
 
@@ -421,43 +390,7 @@ class Run:
 
     def compact(self, stage: str) -> None:
         """Derive RUN/<stage>.parquet (columns id, key, ok, record, failure; the last two as JSON text)."""
-        temporary = self.path / f"{stage}.parquet.tmp"
-        rows = self.current_heads(stage)
-        with temporary.open("wb") as f:
-            with pq.ParquetWriter(f, _COLUMNS) as out:
-                while chunk := list(islice(rows, _ROW_GROUP)):
-                    out.write_table(_table(chunk))
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, self.path / f"{stage}.parquet")
-
-
-class Tail:
-    """The rows that come to a stage's shards numbered above `since`, however many processes write them."""
-
-    def __init__(self, run: Run, stage: str, since: int) -> None:
-        self._run, self._stage, self._since = run, stage, since
-        self._read: dict[Path, int] = {}
-
-    def heads(self) -> Iterator[Head]:
-        """The heads of those that were not yielded yet; a line counts once it is whole."""
-        for shard in self._run._shards(self._stage):
-            if _number(shard) > self._since:
-                for head in heads([shard], self._read.get(shard, 0)):
-                    self._read[shard] = head.offset + len(head.line)
-                    yield head
-
-
-def _number(shard: Path) -> int:
-    return int(shard.stem) if shard.stem.isascii() and shard.stem.isdecimal() else 0
-
-
-def _new_shard(folder: Path, number: int) -> TextIO:
-    """The shard of that number, or of the next that no other process has taken."""
-    while True:
-        with contextlib.suppress(FileExistsError):
-            return (folder / f"{number:04d}.jsonl").open("x", encoding="utf-8")
-        number += 1
+        write_parquet(self.current_heads(stage), self.path / f"{stage}.parquet")
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -471,20 +404,6 @@ def write_atomically(path: Path, text: str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _table(heads: list[Head]) -> pa.Table:
-    contents = [head.content for head in heads]
-    return pa.Table.from_arrays(
-        [
-            pa.array([head.id for head in heads]),
-            pa.array([head.key for head in heads]),
-            pa.array([head.ok for head in heads]),
-            pa.array([c if head.ok else None for head, c in zip(heads, contents, strict=True)], pa.string()),
-            pa.array([None if head.ok else c for head, c in zip(heads, contents, strict=True)], pa.string()),
-        ],
-        schema=_COLUMNS,
-    )
 
 
 def record_of(row: Row, model: type[R], stage: str, part: str | None = None) -> R:

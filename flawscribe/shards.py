@@ -4,13 +4,14 @@ Rows are always written by `line_of`, so that the head of a line (id, key, wheth
 the rest: a run of a million rows is looked through in seconds.
 """
 
+import contextlib
 import hashlib
 import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TextIO
 
 from flawscribe.errors import UserError
 from flawscribe.records import Row
@@ -195,3 +196,37 @@ class Places:
         for head in heads(self._shards):
             if self._where.get(head.id.encode()) == number[head.shard] | head.offset:
                 yield head
+
+
+class Tail:
+    """The rows that come to the shards of `folder` numbered above `since`, however many processes write them."""
+
+    def __init__(self, folder: Path, since: int) -> None:
+        self._folder, self._since = folder, since
+        self._read: dict[Path, int] = {}
+
+    def heads(self) -> Iterator[Head]:
+        """The heads of those that were not yielded yet; a line counts once it is whole."""
+        for shard in shards_in(self._folder):
+            if number_of(shard) > self._since:
+                for head in heads([shard], self._read.get(shard, 0)):
+                    self._read[shard] = head.offset + len(head.line)
+                    yield head
+
+
+def shards_in(folder: Path) -> list[Path]:
+    """A stage's shards in the order of their numbers."""
+    return sorted(folder.glob("*.jsonl"), key=lambda p: (number_of(p), p.name))
+
+
+def number_of(shard: Path) -> int:
+    """A shard's number, 0 where its name is none."""
+    return int(shard.stem) if shard.stem.isascii() and shard.stem.isdecimal() else 0
+
+
+def new_shard(folder: Path, number: int) -> TextIO:
+    """The shard of that number, or of the next that no other process has taken."""
+    while True:
+        with contextlib.suppress(FileExistsError):
+            return (folder / f"{number:04d}.jsonl").open("x", encoding="utf-8")
+        number += 1

@@ -15,8 +15,9 @@ from engines.prices import price_of
 from engines.registry import build, served_model
 from flawscribe.consent import Allow, ask_leave
 from flawscribe.errors import SetupError, UserError
+from flawscribe.keys import key_of
 from flawscribe.records import Row, Sample, Usage, Verdict
-from flawscribe.runs import Run, key_of, record_of
+from flawscribe.runs import Run, record_of
 from flawscribe.stages import Counts, noted, run_stage
 from judge import claims_judge
 from judge.model_judge import ModelJudge

@@ -10,8 +10,9 @@ import numpy as np
 from flawscribe.digests import Digests
 from flawscribe.errors import UserError
 from flawscribe.images import ImageFailure, load_image, load_mask, read_bytes
+from flawscribe.keys import key_of
 from flawscribe.records import Failure, FailureKind, MaskPrediction, Row, Sample
-from flawscribe.runs import Run, key_of
+from flawscribe.runs import Run
 from flawscribe.stages import Counts, run_stage
 from segment.rle import encode
 from segment.stage import mask_path

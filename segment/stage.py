@@ -13,9 +13,10 @@ from flawscribe.digests import Digests
 from flawscribe.errors import SetupError, UserError, did_you_mean
 from flawscribe.fetched import fetching
 from flawscribe.images import ImageFailure, load_image
+from flawscribe.keys import key_of
 from flawscribe.models import directory_digest, nano_head_path
 from flawscribe.records import Failure, MaskPrediction, Row, Sample
-from flawscribe.runs import Run, key_of, record_of
+from flawscribe.runs import Run, record_of
 from flawscribe.stages import Counts, noted, run_stage
 from segment.rle import decode
 

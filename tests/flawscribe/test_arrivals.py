@@ -10,8 +10,9 @@ import pytest
 import flawscribe.inputs
 from flawscribe.errors import UserError
 from flawscribe.inputs import open_run
+from flawscribe.keys import key_of
 from flawscribe.records import Row, Sample
-from flawscribe.runs import Run, key_of
+from flawscribe.runs import Run
 from flawscribe.stages import run_stage
 
 

@@ -13,7 +13,8 @@ from flawscribe import claims
 from flawscribe.claims import Claims
 from flawscribe.errors import UserError
 from flawscribe.records import Failure, FailureKind, Row
-from flawscribe.runs import Run, Tail
+from flawscribe.runs import Run
+from flawscribe.shards import Tail
 
 HOLDING = """
 import sys, time
@@ -73,7 +74,7 @@ def test_writers_side_by_side_take_numbers_of_their_own(tmp_path: Path) -> None:
     (run.path / "describe" / "9999.jsonl").write_text("")
     failure = Failure(stage="describe", kind=FailureKind.TIMEOUT, message="late")
     since = run.last_shard("describe")
-    tail = Tail(run, "describe", since)
+    tail = Tail(run.path / "describe", since)
     with run.writer("describe") as one, run.writer("describe") as other:
         one(Row(id="a", key="1", failure=failure))
         other(Row(id="b", key="1", failure=failure))

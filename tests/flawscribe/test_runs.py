@@ -16,8 +16,9 @@ import pytest
 
 from flawscribe.errors import SetupError, UserError
 from flawscribe.inputs import open_run
+from flawscribe.keys import key_of
 from flawscribe.records import Failure, FailureKind, Row, Sample
-from flawscribe.runs import Run, key_of
+from flawscribe.runs import Run
 from flawscribe.stages import Counts, run_stage
 
 
@@ -118,7 +119,8 @@ def test_killing_it_loses_no_finished_row_and_leaves_no_duplicate(tmp_path: Path
     script = f"""
         import os, signal
         from flawscribe.records import Row
-        from flawscribe.runs import Run, key_of
+        from flawscribe.keys import key_of
+        from flawscribe.runs import Run
         from flawscribe.stages import run_stage
         def process(pairs):
             for n, (s, key) in enumerate(pairs):
