@@ -9,8 +9,8 @@ from sklearn.metrics import roc_curve
 from nano.build import SIDE
 from nano.data import VALIDATION_SEED, triple
 from nano.train_tower import normalise
+from segment.encoders import unframe
 from segment.head import DefectHead
-from segment.predict import unframe
 
 _GRID = np.linspace(0.2, 0.8, 13)
 FIRST = 10_000

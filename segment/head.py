@@ -62,6 +62,7 @@ class DefectHead(nn.Module):
         vision._attn_implementation = decoder._attn_implementation = "sdpa"
         width = decoder.hidden_size
         self.side: int = config.vision["image_size"]
+        self.mean, self.std, self.stretch = config.mean, config.std, False
         self.encoder = SamVisionEncoder(vision)
         self.decoder = SamMaskDecoder(decoder)
         self.positions = SamPositionalEmbedding(vision)

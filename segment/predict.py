@@ -5,39 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
-from torch.nn.functional import interpolate
 
 from flawscribe.records import MaskPrediction
+from segment.encoders.base import frame, unframe
 from segment.head import DefectHead
 from segment.rle import encode
-
-
-def frame(image: Image.Image, head: DefectHead) -> tuple[Tensor, tuple[int, int]]:
-    """SAM's input frame: the longest side scaled to the encoder's, the picture in the upper left, zeros elsewhere.
-
-    Returns float (3, side, side) normalised RGB and the (height, width) that the picture takes in it.
-    """
-    scale = head.side / max(image.size)
-    width, height = (max(1, round(s * scale)) for s in image.size)
-    small = (
-        image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
-    )
-    pixels = torch.from_numpy(np.asarray(small, dtype=np.float32) / 255).permute(2, 0, 1)
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (head.config.mean, head.config.std))
-    framed = torch.zeros(3, head.side, head.side)
-    framed[:, :height, :width] = (pixels - mean) / std
-    return framed, (height, width)
-
-
-def unframe(logits: Tensor, taken: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Mask logits (s, s) of a frame back at the image's own `size` = (height, width), bilinearly.
-
-    Cropped to the picture before it is enlarged: the frame's padding never reaches the mask.
-    """
-    framed = interpolate(logits[None, None], scale_factor=4, mode="bilinear", align_corners=False)
-    inner = framed[..., : taken[0], : taken[1]]
-    return interpolate(inner, size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
 @torch.inference_mode()

@@ -1,0 +1,30 @@
+"""SAM-family image encoders behind one interface.
+
+In reading order: `base` (the interface, the frame), `checks` (what a checkpoint may claim), `transformers_sam` and
+`original` (where weights come from), `nano`, `decoder` (SAM's own mask decoder, with boxes and points as prompts).
+"""
+
+from segment.encoders.base import Encoder, Features, frame, frame_points, frame_size, unframe
+
+__all__ = ["Encoder", "Features", "frame", "frame_points", "frame_size", "load_encoder", "unframe"]
+
+
+def load_encoder(name: str, device: str = "cpu") -> Encoder:
+    """The encoder called `name`, frozen, in float32, on `device`.
+
+    `nano` is the packaged one (trained on drawn scenes alone). Else a directory with a SAM, SAM 2.1 or SAM-HQ
+    checkpoint in transformers' layout, a `.pth` file of Meta's SAM, or a hub id `org/name[@revision]`, which is
+    fetched if it is not here. Only safetensors and tensors are read, no code is ever run.
+
+    Raises UserError where there is nothing of that name, SetupError where what is there is no encoder.
+    """
+    if name == "nano":
+        from segment.encoders.nano import load_nano
+
+        encoder = load_nano()
+    else:
+        from segment.encoders.transformers_sam import load_transformers
+
+        encoder = load_transformers(name)
+    encoder.requires_grad_(False)
+    return encoder.eval().to(device)

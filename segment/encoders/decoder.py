@@ -1,0 +1,112 @@
+"""SAM's own mask decoder behind one interface: boxes and points as prompts, and its parts to start a head from."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import SamMaskDecoderConfig, SamVisionConfig
+from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPositionalEmbedding
+
+from flawscribe.errors import UserError
+from segment.encoders.base import Features
+
+
+class Decoder:
+    """A checkpoint's mask decoder over features of frames.
+
+    `mask_decoder` is transformers' SamMaskDecoder with the checkpoint's weights, a copy: what a defect head starts
+    from (SAM 2's and SAM-HQ's have more parts, for their own prompts, which a head does without). `positions` encodes
+    places in [0, 1], a copy too; `no_mask` (width,) is what SAM adds to every cell where no mask is given.
+    """
+
+    def __init__(self, model: Any, grid: int, side: int) -> None:
+        self._model, self.grid, self.side = model, grid, side
+        self.mask_decoder = _plain(model.mask_decoder, model.config.mask_decoder_config)
+        self.positions = _positions(model.shared_image_embedding.positional_embedding)
+        self.no_mask: Tensor = model.prompt_encoder.no_mask_embed.weight[0].detach().clone()
+
+    @classmethod
+    def without_prompts(
+        cls, mask_decoder: SamMaskDecoder, positions: SamPositionalEmbedding, grid: int, side: int
+    ) -> "Decoder":
+        """A decoder that starts a head but takes no prompts."""
+        decoder = cls.__new__(cls)
+        decoder._model, decoder.grid, decoder.side = None, grid, side
+        decoder.mask_decoder = _plain(mask_decoder, mask_decoder.config)
+        decoder.positions = _positions(positions.positional_embedding)
+        decoder.no_mask = torch.zeros(mask_decoder.hidden_size, device=positions.positional_embedding.device)
+        return decoder
+
+    @torch.no_grad()
+    def masks(
+        self,
+        features: Features,
+        boxes: Tensor | None = None,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        multimask: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Mask logits (b, n, m, 4 grid, 4 grid) and predicted IoUs (b, n, m) for n prompts on each of b frames.
+
+        A prompt is a box, `boxes` (b, n, 4) as x0, y0, x1, y1, or k points, `points` (b, n, k, 2) as x, y with
+        `labels` (b, n, k), 1 on the object and 0 off it, or both; all in pixels of the frame (see `frame_points`).
+        m is 1, or with `multimask` the decoder's three guesses. Raises UserError where the checkpoint takes none.
+        """
+        if self._model is None:
+            raise UserError("nano's encoder takes no prompts: give a SAM checkpoint as the encoder")
+        model, embedding = self._model, features.embedding
+        sparse, dense = model.prompt_encoder(
+            input_points=points, input_labels=labels, input_boxes=boxes, input_masks=None
+        )
+        extra: dict[str, Any] = {}
+        if model.config.model_type.startswith("sam2"):
+            extra["high_resolution_features"] = list(features.extra)
+        elif model.config.model_type == "sam_hq":
+            extra |= {"intermediate_embeddings": list(features.extra), "hq_token_only": False}
+        found = model.mask_decoder(
+            image_embeddings=embedding,
+            image_positional_embeddings=model.get_image_wide_positional_embeddings().repeat(
+                len(embedding), 1, 1, 1
+            ),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask,
+            **extra,
+        )
+        return found[0], found[1]
+
+
+_SHARED = (
+    "hidden_size",
+    "mlp_dim",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "attention_downsample_rate",
+    "num_multimask_outputs",
+    "iou_head_depth",
+    "iou_head_hidden_dim",
+)
+
+
+def _plain(source: nn.Module, config: Any) -> SamMaskDecoder:
+    """SAM's mask decoder with the weights of SAM's, SAM-HQ's or SAM 2's; what the latter have beside them is left out.
+
+    SAM 2's blocks use LayerNorm's default epsilon, and their two-layer perceptrons are called otherwise.
+    """
+    shared = {key: getattr(config, key) for key in _SHARED}
+    plain_config = SamMaskDecoderConfig(**shared, layer_norm_eps=getattr(config, "layer_norm_eps", 1e-5))
+    plain_config._attn_implementation = "sdpa"
+    plain = SamMaskDecoder(plain_config)
+    state = {}
+    for name, tensor in source.state_dict().items():
+        if ".mlp." in name:
+            name = name.replace("proj_in", "lin1").replace("proj_out", "lin2")
+        state[name] = tensor
+    plain.load_state_dict({name: state[name] for name in plain.state_dict()})
+    return plain.to(next(source.parameters()).device)
+
+
+def _positions(matrix: Tensor) -> SamPositionalEmbedding:
+    positions = SamPositionalEmbedding(SamVisionConfig(num_pos_feats=matrix.shape[1]))
+    positions.positional_embedding = nn.Parameter(matrix.detach().clone())
+    return positions
