@@ -4,9 +4,14 @@ In reading order: `base` (the interface, the frame), `checks` (what a checkpoint
 `original` (where weights come from), `nano`, `decoder` (SAM's own mask decoder, with boxes and points as prompts).
 """
 
+from pathlib import Path
+
+from flawscribe.errors import UserError, one_line
 from segment.encoders.base import Encoder, Features, frame, frame_points, frame_size, unframe
 
 __all__ = ["Encoder", "Features", "frame", "frame_points", "frame_size", "load_encoder", "unframe"]
+
+_ORIGINAL = (".pth", ".pt")
 
 
 def load_encoder(name: str, device: str = "cpu") -> Encoder:
@@ -22,9 +27,20 @@ def load_encoder(name: str, device: str = "cpu") -> Encoder:
         from segment.encoders.nano import load_nano
 
         encoder = load_nano()
+    elif name.lower().endswith(_ORIGINAL) or _is_file(name):
+        from segment.encoders.original import load_original
+
+        encoder = load_original(Path(name).expanduser())
     else:
         from segment.encoders.transformers_sam import load_transformers
 
         encoder = load_transformers(name)
     encoder.requires_grad_(False)
     return encoder.eval().to(device)
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_file()
+    except (OSError, RuntimeError, ValueError) as e:  # no such user after "~", a name too long for a path
+        raise UserError(f"no encoder {one_line(name, 80)!r}: {one_line(e, 120)}") from e
