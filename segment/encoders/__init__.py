@@ -27,7 +27,7 @@ def load_encoder(name: str, device: str = "cpu") -> Encoder:
         from segment.encoders.nano import load_nano
 
         encoder = load_nano()
-    elif name.lower().endswith(_ORIGINAL) or _is_file(name):
+    elif _is_original(name):
         from segment.encoders.original import load_original
 
         encoder = load_original(Path(name).expanduser())
@@ -39,8 +39,10 @@ def load_encoder(name: str, device: str = "cpu") -> Encoder:
     return encoder.eval().to(device)
 
 
-def _is_file(name: str) -> bool:
+def _is_original(name: str) -> bool:
+    """Whether the name is a file's, or would be."""
     try:
-        return Path(name).expanduser().is_file()
+        path = Path(name).expanduser()
+        return path.is_file() or (name.lower().endswith(_ORIGINAL) and not path.is_dir())
     except (OSError, RuntimeError, ValueError) as e:  # no such user after "~", a name too long for a path
         raise UserError(f"no encoder {one_line(name, 80)!r}: {one_line(e, 120)}") from e

@@ -58,22 +58,64 @@ class Decoder:
         sparse, dense = model.prompt_encoder(
             input_points=points, input_labels=labels, input_boxes=boxes, input_masks=None
         )
-        extra: dict[str, Any] = {}
-        if model.config.model_type.startswith("sam2"):
-            extra["high_resolution_features"] = list(features.extra)
-        elif model.config.model_type == "sam_hq":
-            extra |= {"intermediate_embeddings": list(features.extra), "hq_token_only": False}
+        positions = model.get_image_wide_positional_embeddings().expand(len(embedding), -1, -1, -1)
+        if model.config.model_type == "sam_hq":
+            return _hq_masks(model.mask_decoder, features, positions, sparse, dense, multimask)
+        fine = {"high_resolution_features": list(features.extra)} if features.extra else {}
         found = model.mask_decoder(
             image_embeddings=embedding,
-            image_positional_embeddings=model.get_image_wide_positional_embeddings().repeat(
-                len(embedding), 1, 1, 1
-            ),
+            image_positional_embeddings=positions,
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=multimask,
-            **extra,
+            **fine,
         )
         return found[0], found[1]
+
+
+def _hq_masks(
+    part: Any, features: Features, positions: Tensor, sparse: Tensor, dense: Tensor, multimask: bool
+) -> tuple[Tensor, Tensor]:
+    """SAM-HQ's masks, SAM's plus those of its own token (Ke et al. 2023, section 3.2); see `Decoder.masks`.
+
+    With `multimask` the three are in the order of their scores. transformers' own decoder (5.19) upscales the
+    embedding as it was before the transformer, and transposed; this one upscales the transformer's, as SAM-HQ does.
+    """
+    embedding, (b, n) = features.embedding, sparse.shape[:2]
+    own = torch.cat([part.iou_token.weight, part.mask_tokens.weight, part.hq_token.weight])
+    tokens = torch.cat([own.expand(b, n, -1, -1), sparse], dim=2)
+    found, image = part.transformer(
+        point_embeddings=tokens,
+        image_embeddings=(embedding + dense).repeat_interleave(n, 0),
+        image_positional_embeddings=positions.repeat_interleave(n, 0),
+        attention_similarity=None,
+    )
+    image = image.transpose(2, 3).reshape(b * n, *embedding.shape[1:])
+    up = part.activation(part.upscale_layer_norm(part.upscale_conv1(image)))
+    up = part.activation(part.upscale_conv2(up))
+    early = part.activation(
+        part.compress_vit_norm(part.compress_vit_conv1(features.extra[0].permute(0, 3, 1, 2)))
+    )
+    late = part.activation(part.encoder_norm(part.encoder_conv1(embedding)))
+    sharp = part.encoder_conv2(late) + part.compress_vit_conv2(early)
+    fused = part.mask_conv2(part.activation(part.mask_norm(part.mask_conv1(up)))) + sharp.repeat_interleave(
+        n, 0
+    )
+    sam = [mlp(found[:, :, 1 + i]) for i, mlp in enumerate(part.output_hypernetworks_mlps)]
+    hq = part.hq_mask_mlp(found[:, :, 1 + len(sam)])
+
+    def drawn(weights: Tensor, picture: Tensor) -> Tensor:
+        picture = picture.reshape(b, n, *picture.shape[1:])
+        return torch.einsum("bnmc,bnchw->bnmhw", weights, picture)
+
+    masks = drawn(torch.stack(sam, dim=2), up)
+    scores = part.iou_prediction_head(found[:, :, 0])
+    if multimask:
+        scores, order = scores[:, :, 1:].sort(dim=2, descending=True)
+        masks = masks[:, :, 1:].gather(2, order[..., None, None].expand(-1, -1, -1, *masks.shape[3:]))
+    else:
+        scores, masks = scores[:, :, :1], masks[:, :, :1]
+    return masks + drawn(hq[:, :, None], fused), scores
 
 
 _SHARED = (
@@ -91,7 +133,7 @@ _SHARED = (
 def _plain(source: nn.Module, config: Any) -> SamMaskDecoder:
     """SAM's mask decoder with the weights of SAM's, SAM-HQ's or SAM 2's; what the latter have beside them is left out.
 
-    SAM 2's blocks use LayerNorm's default epsilon, and their two-layer perceptrons are called otherwise.
+    SAM 2's blocks use LayerNorm's default epsilon, and some of their parts are called otherwise.
     """
     shared = {key: getattr(config, key) for key in _SHARED}
     plain_config = SamMaskDecoderConfig(**shared, layer_norm_eps=getattr(config, "layer_norm_eps", 1e-5))
@@ -101,6 +143,7 @@ def _plain(source: nn.Module, config: Any) -> SamMaskDecoder:
     for name, tensor in source.state_dict().items():
         if ".mlp." in name:
             name = name.replace("proj_in", "lin1").replace("proj_out", "lin2")
+        name = name.replace(".o_proj.", ".out_proj.")
         state[name] = tensor
     plain.load_state_dict({name: state[name] for name in plain.state_dict()})
     return plain.to(next(source.parameters()).device)

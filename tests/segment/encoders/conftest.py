@@ -84,11 +84,11 @@ SMALL_DECODER = {"hidden_size": 64, "mlp_dim": 128, "iou_head_hidden_dim": 32}
 SMALL_HIERA = {
     "hidden_size": 16,
     "image_size": [256, 256],
-    "blocks_per_stage": [1, 1, 1, 1],
+    "blocks_per_stage": [1, 1, 2, 1],
     "embed_dim_per_stage": [16, 32, 64, 128],
     "num_attention_heads_per_stage": [1, 2, 2, 4],
     "window_size_per_stage": [8, 4, 4, 4],
-    "global_attention_blocks": [2],
+    "global_attention_blocks": [3],
 }
 
 
@@ -124,5 +124,19 @@ def directory(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = getattr(transformers, f"{family}Model")(small_config(family)).eval()
     randomise(model, 2)
     folder = tmp_path_factory.mktemp(family)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hq_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small SAM-HQ whose own token adds nothing: its last convolutions are zero."""
+    model = transformers.SamHQModel(small_config("SamHQ")).eval()
+    randomise(model, 3)
+    part = model.mask_decoder
+    for layer in (part.mask_conv2, part.encoder_conv2, part.compress_vit_conv2):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    folder = tmp_path_factory.mktemp("hq")
     model.save_pretrained(folder)
     return folder
