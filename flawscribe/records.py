@@ -118,12 +118,26 @@ class RLE(Record):
     counts: str
 
 
+class Instance(Record):
+    """One marked region: its mask at the image's own size, and its box in pixels, `x1` and `y1` exclusive.
+
+    `area` is its fraction of the image, `score` how sure its maker is of its outline, `text` what it was marked for.
+    """
+
+    rle: RLE
+    box: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+    area: Probability
+    score: Probability | None = None
+    text: str | None = None
+
+
 class MaskPrediction(Record):
     """The mask head's answer: `rle` at the image's own size, None when no pixel is marked.
 
     `area` is the marked fraction of the image, `p_mask` the head's own probability that the image
     is defective, `quality` its estimate of the image's quality. A picture alone does not tell whether its prompt asked
-    for what looks wrong: `quality_if_intended` is the estimate if it did.
+    for what looks wrong: `quality_if_intended` is the estimate if it did. `instances` are the regions one by one,
+    where they were asked for.
     """
 
     rle: RLE | None = None
@@ -131,6 +145,7 @@ class MaskPrediction(Record):
     quality: Quality | None = None
     quality_if_intended: Quality | None = None
     area: Probability = 0.0
+    instances: tuple[Instance, ...] = ()
 
 
 class Verdict(Record):

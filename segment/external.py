@@ -9,21 +9,27 @@ import numpy as np
 
 from flawscribe.digests import Digests
 from flawscribe.errors import UserError
-from flawscribe.images import ImageFailure, load_image, load_mask, read_bytes
+from flawscribe.images import ImageFailure, load_mask, read_bytes, shown_size
 from flawscribe.keys import key_of
 from flawscribe.records import Failure, FailureKind, MaskPrediction, Row, Sample
 from flawscribe.runs import Run
 from flawscribe.stages import Counts, run_stage
+from segment.components import components
 from segment.rle import encode
-from segment.stage import mask_path
+from segment.stage import record
+from segment.written import mask_path
 
 
-def import_masks(run: Run, folder: str | Path, *, redo: bool = False) -> Counts:
+def import_masks(
+    run: Run, folder: str | Path, *, threshold: float | None = None, parts: bool = False, redo: bool = False
+) -> Counts:
     """Take the masks of `folder` for the run's samples: `<id>.png`, or the id with its extension replaced.
 
     The latter only where no other id would get the same file: `a.jpg` and `a.png` need `a.jpg.png` and `a.png`.
-    A mask must have its image's own size; non-zero is defective. A sample without a file, or with one
-    that cannot be used, is a failure row. Raises UserError where there is no such folder.
+    A mask must have its image's own size; non-zero in any channel is defective. A soft one (more than 16 levels of
+    grey) is refused unless `threshold`, a share of its full scale, says where to cut it. A sample without a file, or
+    with one that cannot be used, is a failure row. With `parts` each connected region is an instance too. Raises
+    UserError where there is no such folder.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -48,6 +54,8 @@ def import_masks(run: Run, folder: str | Path, *, redo: bool = False) -> Counts:
                 stage="segment",
                 image=digests.digest(sample.image),
                 mask=hashlib.sha256(read_bytes(str(path))).hexdigest(),
+                threshold=threshold,
+                components=parts,
             )
         except OSError as e:
             return Failure(stage="segment", kind=FailureKind.MISSING_ANSWER, message=str(e))
@@ -57,14 +65,18 @@ def import_masks(run: Run, folder: str | Path, *, redo: bool = False) -> Counts:
     def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
         for sample, k in pairs:
             try:
-                mask = load_mask(str(find(sample.id)), load_image(sample.image).size)
+                mask = load_mask(str(find(sample.id)), shown_size(sample.image), cut=threshold, hard=True)
             except ImageFailure as e:
                 yield Row(id=sample.id, key=k, failure=e.failure("segment"))
                 continue
-            answer = MaskPrediction(rle=encode(mask), area=float(np.mean(mask)))
-            yield Row(id=sample.id, key=k, record=answer.model_dump(mode="json"))
+            rle = encode(mask)
+            answer = MaskPrediction(
+                rle=rle, area=float(np.mean(mask)), instances=components(rle) if parts else ()
+            )
+            yield Row(id=sample.id, key=k, record=record(answer))
 
-    return run_stage(run, "segment", {"masks": str(root.resolve())}, key, process, redo=redo)
+    settings = {"masks": str(root.resolve()), "threshold": threshold, "components": parts}
+    return run_stage(run, "segment", settings, key, process, redo=redo)
 
 
 def _stem(sample_id: str) -> str:

@@ -1,42 +1,117 @@
 """Images in, `MaskPrediction`s out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
 
-import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
-from flawscribe.records import MaskPrediction
-from segment.encoders.base import frame, unframe
+from flawscribe.images import Box
+from flawscribe.records import RLE, MaskPrediction
+from segment.components import components
+from segment.encoders.base import frame
 from segment.head import DefectHead
-from segment.rle import encode
+from segment.marking import Marking
+from segment.postprocess import Enlarged, logit, marked
+from segment.rle import area_of, encode_runs, union
+from segment.tiles import Tile, merged, tile_boxes
+
+_MOST = 16  # frames in a batch
+_PIXELS = {"cpu": 2**20, "cuda": 2**23}  # of a batch's frames: one of SAM's, or eight
 
 
-@torch.inference_mode()
-def predict(head: DefectHead, images: Sequence[Image.Image]) -> list[MaskPrediction]:
+@dataclass(frozen=True)
+class _View:
+    """A frame's answers: of image number `image`, or of its part in `box`.
+
+    `taken` is its (height, width) in the frame, `size` in pixels of the image.
+    """
+
+    image: int
+    box: Box | None
+    taken: tuple[int, int]
+    size: tuple[int, int]
+    mask: Tensor
+    presence: float
+    quality: tuple[float, float]
+
+
+def predict(
+    head: DefectHead,
+    images: Sequence[Image.Image],
+    marking: Marking | None = None,
+    texts: Tensor | None = None,
+) -> list[MaskPrediction]:
     """The head's answers for RGB images of any sizes; masks at each image's own size.
 
-    Below the head's presence threshold no pixel is marked.
+    `texts` float32 (n, width) are the descriptions that a conditional head's masks follow, a row of zeros for none.
+    P(defective) is the whole picture's or, where it is higher, a tile's; the qualities are the whole picture's.
     """
-    frames, taken = zip(*(frame(i, head) for i in images), strict=True)
+    marking = marking or Marking()
+    views = _views(head, images, marking.tiles, texts)
+    return [_answer(head, list(own), marking) for _, own in groupby(views, key=lambda view: view.image)]
+
+
+def frames_at_once(side: int, device: str) -> int:
+    """How many frames of `side` pixels go through an encoder together."""
+    return min(_MOST, max(1, _PIXELS.get(device, _PIXELS["cpu"]) // side**2))
+
+
+def _views(
+    head: DefectHead, images: Sequence[Image.Image], tiles: int, texts: Tensor | None
+) -> Iterator[_View]:
+    """The answers for each picture as a whole and then for its tiles, picture by picture."""
     device = next(head.parameters()).device
-    out = head(torch.stack(frames).to(device))
-    answers = []
-    for i, image in enumerate(images):
-        p = float(out.presence[i].sigmoid())
-        size = (image.height, image.width)
-        mask = np.zeros(size, dtype=bool)
-        if p >= head.config.presence_threshold:
-            logits = unframe(out.mask[i].float().cpu(), taken[i], size)
-            threshold = float(torch.logit(torch.tensor(head.config.mask_threshold)))
-            mask = (logits >= threshold).numpy()
-        answers.append(
-            MaskPrediction(
-                rle=encode(mask),
-                p_mask=p,
-                quality=float(out.quality[i, 0]),
-                quality_if_intended=float(out.quality[i, 1]),
-                area=float(mask.mean()),
+    parts, at_once = _parts(images, tiles), frames_at_once(head.side, device.type)
+    while batch := list(islice(parts, at_once)):
+        frames, taken = zip(*(frame(part, head) for _, _, part in batch), strict=True)
+        told = () if texts is None else (torch.stack([texts[i] for i, *_ in batch]).to(device),)
+        with torch.inference_mode():
+            out = head(torch.stack(frames).to(device), *told)
+            mask, presence, quality = (
+                out.mask.float().cpu(),
+                out.presence.sigmoid().tolist(),
+                out.quality.tolist(),
             )
-        )
-    return answers
+        for n, (i, box, part) in enumerate(batch):
+            size = (part.height, part.width)
+            yield _View(i, box, taken[n], size, mask[n], presence[n], (quality[n][0], quality[n][1]))
+
+
+def _parts(images: Iterable[Image.Image], tiles: int) -> Iterator[tuple[int, Box | None, Image.Image]]:
+    for i, image in enumerate(images):
+        yield i, None, image
+        for box in tile_boxes(*image.size, tiles) if tiles > 1 else ():
+            yield i, box, image.crop(box)
+
+
+def _answer(head: DefectHead, views: list[_View], marking: Marking) -> MaskPrediction:
+    """One picture's answer from its views, the whole picture's first."""
+    config, whole = head.config, views[0]
+    threshold = config.mask_threshold if marking.threshold is None else marking.threshold
+    presence = config.presence_threshold if marking.presence is None else marking.presence
+    found: list[RLE | None] = []
+    if whole.presence >= presence:
+        found.append(encode_runs(marked(_enlarged(head, whole), logit(threshold), whole.size)))
+    tiles = [
+        Tile(view.box, _enlarged(head, view) if view.presence >= presence else None)
+        for view in views[1:]
+        if view.box is not None
+    ]
+    if any(tile.logits for tile in tiles):
+        found.append(encode_runs(merged(tiles, threshold, whole.size)))
+    rle = union([one for one in found if one is not None])
+    return MaskPrediction(
+        rle=rle,
+        p_mask=max(view.presence for view in views),
+        quality=whole.quality[0],
+        quality_if_intended=whole.quality[1],
+        area=area_of(rle) / (whole.size[0] * whole.size[1]) if rle else 0.0,
+        instances=components(rle) if marking.components else (),
+    )
+
+
+def _enlarged(head: DefectHead, view: _View) -> Enlarged:
+    return Enlarged(view.mask, head.side, view.taken, view.size)

@@ -15,7 +15,8 @@ from scenes.dataset import write_scenes
 from segment.command import segment
 from segment.external import import_masks
 from segment.rle import decode
-from segment.stage import mask_path, segment_run
+from segment.stage import segment_run
+from segment.written import mask_path
 
 
 @pytest.fixture
