@@ -25,6 +25,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "judge": ("judge.command:judge", "Score descriptions against golden ones."),
     "report": ("report.command:report", "Evaluate a run and write its HTML report."),
     "export": ("report.export_command:export", "Write one row a sample: JSONL, CSV, Parquet or COCO."),
+    "import": (
+        "segment.importers.command:import_command",
+        "Turn a public data set's format into a manifest with masks.",
+    ),
     "scenes": ("scenes.command:scenes", "Draw pictures with exactly known defects."),
     "serve": ("engines.serve_command:serve", "Serve a model with vLLM on this machine."),
     "models": ("flawscribe.models_command:models_command", "List the models that can be named."),
@@ -50,6 +54,7 @@ _EXTRAS = {
     "aiohttp": "judge",
     "ray": "ray",
     "segment_anything": "sam",
+    "google_crc32c": "import",
 }
 """Packages that the base install does without, and the extra that brings them."""
 

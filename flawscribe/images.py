@@ -353,6 +353,13 @@ def _note(image: Image.Image, box: Box | None, max_pixels: int | None) -> str:
     return "" if image.format in _VERBATIM and not changes else "; ".join([*changes, "sent as PNG"])
 
 
+def open_picture(data: bytes, name: str) -> Image.Image:
+    """The picture of these bytes, upright and decoded, in its own mode; ImageFailure, naming it, as `load_image`."""
+    image = _decoded(data, name)
+    with _decoding(name):
+        return _upright(image)
+
+
 def load_mask(
     path: str, size: tuple[int, int], *, cut: float | None = None, hard: bool = False
 ) -> np.ndarray:
