@@ -18,7 +18,7 @@ def _format(module: str, about: str, *options: str) -> Format:
 
 FORMATS = {
     "agidefect": _format(
-        "agidefect", "images/, masks/ and one .json, .jsonl or .csv", "images", "mask_threshold", "column"
+        "agidefect", "images/, masks/ and one .json, .jsonl or .csv", "images", "threshold", "column"
     ),
     "coco": _format("coco", "a COCO detection file", "images", "boxes_as_masks", "unmarked", "clip"),
     "hadm": _format("hadm", "HADM's Human Artifact Dataset", "split", "boxes_as_masks", "unmarked", "clip"),
@@ -27,7 +27,7 @@ FORMATS = {
     "richhf": _format(
         "richhf", "RichHF-18K's TFRecord files", "images", "split", "heatmap_threshold", "scale_heatmaps"
     ),
-    "pal4vst": _format("pal4vst", "images/ with labels/ beside it", "split", "mask_threshold"),
+    "pal4vst": _format("pal4vst", "images/ with labels/ beside it", "split", "threshold"),
     "label-studio": _format(
         "label_studio", "a Label Studio JSON export of brushes", "images", "annotators", "clip"
     ),

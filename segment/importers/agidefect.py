@@ -86,7 +86,7 @@ def _row(file: Path, place: str, raw: dict[str, Any], options: Options) -> Found
         for path in paths:
             if path.exists() and image.exists() and path.samefile(image):
                 raise bad_mask(f"{path} is the picture itself, not its mask")
-        found = (mask_file(path, size, options.mask_threshold) for path in paths)
+        found = (mask_file(path, size, options.threshold) for path in paths)
         return union(m for m in found if m is not None)
 
     return Found(place, row, image, mask if paths else None)

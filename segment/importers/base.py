@@ -27,7 +27,7 @@ class Options:
     boxes_as_masks: bool = False
     unmarked: Literal["unknown", "clean"] = "unknown"
     clip: bool = False
-    mask_threshold: float | None = None
+    threshold: float | None = None
     heatmap_threshold: float = 0.5
     scale_heatmaps: bool = False
     annotators: Literal["union", "majority", "each"] = "union"

@@ -53,7 +53,7 @@ def _columns(_: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 )
 @click.option("--clip", is_flag=True, help="Cut off what polygons have outside, instead of refusing them.")
 @click.option(
-    "--mask-threshold",
+    "--threshold",
     type=click.FloatRange(0, 1, min_open=True),
     help="Share of the full scale from which a soft mask is defective.",
 )

@@ -82,6 +82,6 @@ def _row(source: Path, id: str, folder: Path, label: Path, options: Options) -> 
     row["split"] = inner[0] if len(inner) > 1 else None
 
     def mask(size: Size) -> np.ndarray | None:
-        return mask_file(label, size, options.mask_threshold)
+        return mask_file(label, size, options.threshold)
 
     return Found(id, row, inside(source, id), mask, decides=True)

@@ -43,6 +43,7 @@ def inside(root: Path, name: object) -> Path:
         path = root / name
         if not path.resolve().is_relative_to(root.resolve()):
             raise bad_row(f"{one_line(name, 120)} is a link that leads outside {root}")
+        path.is_file()  # a name too long is an error of its own
     except (
         OSError,
         RuntimeError,

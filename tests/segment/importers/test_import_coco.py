@@ -42,7 +42,14 @@ def document(*segmentations: Any, **image: Any) -> dict[str, Any]:
             for i in range(len(segmentations))
         ],
         "annotations": [
-            {"id": i, "image_id": i, "category_id": 2, "segmentation": s, "bbox": [3, 5, 20, 10], "iscrowd": 0}
+            {
+                "id": i,
+                "image_id": i,
+                "category_id": 2,
+                "segmentation": s,
+                "bbox": [3, 5, 20, 10],
+                "iscrowd": 0,
+            }
             for i, s in enumerate(segmentations)
         ],
         "categories": [{"id": 2, "name": "hand", "supercategory": "body"}],
@@ -219,7 +226,9 @@ def test_repeated_pictures_and_annotations_of_no_picture_fail(importing, picture
     assert {kind for kind, _ in done.failures.values()} == {"repeated_id", "bad_row"}
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"images": 3}', "[" * 100_000, '{"images": [], "categories": [3]}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"images": 3}', "[" * 100_000, '{"images": [], "categories": [3]}']
+)
 def test_other_files_are_told_in_one_line(content: str, importing, write, tmp_path) -> None:
     done = importing("coco", write("c.json", content))
     assert done.code == 2 and done.error is not None and "c.json" in str(done.error)
