@@ -34,6 +34,9 @@ def save_sam(folder: Path, side: int = 128, sure: bool = True) -> Path:
         ).to_dict(),
     )
     model = SamModel(config)
+    for weight in model.parameters():  # transformers' own weights are so small that every answer is near 0
+        if weight.dim() > 1:
+            torch.nn.init.xavier_normal_(weight)
     if sure:
         with torch.no_grad():
             decoder = model.mask_decoder
