@@ -1,7 +1,8 @@
 """SAM-family image encoders behind one interface.
 
 In reading order: `base` (the interface, the frame), `checks` (what a checkpoint may claim), `transformers_sam` and
-`original` (where weights come from), `nano`, `decoder` (SAM's own mask decoder, with boxes and points as prompts).
+`original` (where weights come from), `attention` (SAM's, in less memory), `nano`, `decoder` (SAM's own mask decoder,
+with boxes and points as prompts).
 """
 
 from pathlib import Path

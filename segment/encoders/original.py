@@ -192,6 +192,8 @@ def _perceptron(layer: int, last: int) -> str:
 
 def _told(e: Exception) -> object:
     """torch's errors are pages long, with advice that would run the file's code; ours are one line."""
+    if "mmap can only" in str(e):
+        return "not a file that torch.save wrote"
     if isinstance(e, pickle.UnpicklingError):
         return "it holds more than tensors, and only tensors are read"
     if isinstance(e, RuntimeError) and "state_dict" in str(e):

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from flawscribe.errors import UserError, one_line
 from flawscribe.models import directory_digest, resolve_model
+from segment.encoders.attention import lighten
 from segment.encoders.base import IMAGENET_MEAN, IMAGENET_STD, PATCH, Encoder, Features, Triple
 from segment.encoders.checks import Unfit, check_config, check_count, check_finite, check_side, numel, refused
 from segment.encoders.decoder import Decoder
@@ -46,11 +47,12 @@ class SamEncoder(Encoder):
         vision = model.config.vision_config
         super().__init__(side=vision.image_size, width=vision.output_channels, **known)
         self.model = model
+        lighten(model.vision_encoder)
 
     def features(self, pixels: Tensor) -> Features:
         """The neck's output, and for SAM-HQ the first global block's (see the module)."""
         with torch.no_grad():
-            out = self.model.vision_encoder(pixels)
+            out = self.model.vision_encoder(pixels.to(self.model.vision_encoder.dtype))
         early = getattr(out, "intermediate_embeddings", None)
         return Features(out.last_hidden_state.float(), (early[0].float(),) if early else ())
 
@@ -69,7 +71,7 @@ class Sam2Encoder(Encoder):
 
     def features(self, pixels: Tensor) -> Features:
         """The pyramid's coarsest level used, and the two finer ones (see the module)."""
-        fine, middle, embedding = self.model.get_image_embeddings(pixels)
+        fine, middle, embedding = self.model.get_image_embeddings(pixels.to(self.model.vision_encoder.dtype))
         return Features(embedding.float(), (fine.float(), middle.float()))
 
     def decoder(self) -> Decoder:
