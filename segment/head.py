@@ -1,47 +1,73 @@
 """The defect head: learned defect tokens in SAM's mask decoder, over a SAM image encoder.
 
 Three tokens take the place of SAM's prompts: one becomes the mask, one P(defective), one the quality: as it is if
-what looks wrong is a defect, and as it is if the prompt asked for it, which a picture alone cannot tell.
+what looks wrong is a defect, and as it is if the prompt asked for it, which a picture alone cannot tell. A head may
+have two things more: a branch that sees the pixels (`segment.refine`), and a fourth token, projected from a
+description's embedding in the manner of LISA (Lai et al. 2024), that the mask follows.
 Encoder and decoder are transformers' own SAM modules, so that SAM's weights fit them as they are.
 """
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 from transformers import SamMaskDecoderConfig, SamVisionConfig
 from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPositionalEmbedding, SamVisionEncoder
 
-from flawscribe.errors import SetupError
+from segment.encoders.base import Encoder
+from segment.refine import Refiner
 
-FORMAT = "flawscribe-defect-head"
 _MASK, _PRESENCE, _QUALITY = range(3)
+_FINEST = 256  # the side of refined masks: SAM's own, and all that smaller encoders see
+
+
+@dataclass(frozen=True)
+class EncoderRef:
+    """The frozen encoder that a head was trained over: `name` as `load_encoder` takes it, `digest` of its weights."""
+
+    name: str
+    digest: str
+    side: int
+    width: int
+
+
+@dataclass(frozen=True)
+class TextRef:
+    """What embeds descriptions for the head (see `segment.texts`): its name, its digest, the vectors' width."""
+
+    name: str
+    digest: str
+    width: int
 
 
 @dataclass(frozen=True)
 class HeadConfig:
     """The head's shape, and the thresholds that validation chose.
 
+    Either `vision`, the shape of a SAM encoder that is part of the checkpoint, or `encoder`, one that stands elsewhere.
     `mean` and `std` normalise RGB in [0, 1]; `mask_threshold` is the probability from which a pixel is
-    marked, `presence_threshold` the P(defective) below which no pixel is.
+    marked, `presence_threshold` the P(defective) below which no pixel is. `detail` is the side in pixels of refined
+    masks, 0 where there is no such branch; `text` is None for a head that takes no description.
     """
 
-    vision: dict[str, Any]
     decoder: dict[str, Any]
+    vision: dict[str, Any] | None = None
+    encoder: EncoderRef | None = None
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     mask_threshold: float = 0.5
     presence_threshold: float = 0.5
+    detail: int = 0
+    text: TextRef | None = None
 
 
 @dataclass(frozen=True)
 class HeadOutput:
-    """Raw answers for a batch: `mask` logits (b, s, s) at a quarter of the input side, `presence` logits (b,),
-    `quality` (b, 2) in [1, 5]: with the anomalies as defects, and without."""
+    """Raw answers for a batch: `mask` logits (b, m, m) of the whole frame (m is a quarter of the encoder's side, or
+    `detail` where the head refines), `presence` logits (b,), `quality` (b, 2) in [1, 5]: with the anomalies as
+    defects, and without."""
 
     mask: Tensor
     presence: Tensor
@@ -51,33 +77,98 @@ class HeadOutput:
 class DefectHead(nn.Module):
     """Encoder, decoder and defect tokens in one module.
 
-    Input: (b, 3, side, side) normalised RGB, the picture in the upper left corner, the rest zero (SAM's frame).
+    Input: (b, 3, side, side) normalised RGB frames (see `segment.encoders.base.frame`). An encoder that is given stays
+    frozen and no part of the head's own weights.
     """
 
-    def __init__(self, config: HeadConfig) -> None:
+    def __init__(self, config: HeadConfig, encoder: Encoder | None = None) -> None:
         super().__init__()
+        if (encoder is None) == (config.vision is None):
+            raise ValueError("a head has an encoder of its own or is given one")
         self.config = config
-        vision = SamVisionConfig(**config.vision)
         decoder = SamMaskDecoderConfig(**config.decoder)
-        vision._attn_implementation = decoder._attn_implementation = "sdpa"
+        decoder._attn_implementation = "sdpa"
         width = decoder.hidden_size
-        self.side: int = config.vision["image_size"]
-        self.mean, self.std, self.stretch = config.mean, config.std, False
-        self.encoder = SamVisionEncoder(vision)
+        self.encoder: nn.Module
+        if encoder is None:
+            assert config.vision is not None
+            vision = SamVisionConfig(**config.vision)
+            vision._attn_implementation = "sdpa"
+            self.side: int = config.vision["image_size"]
+            self.stretch = False
+            self.encoder = SamVisionEncoder(vision)
+        else:
+            vision = SamVisionConfig(num_pos_feats=width // 2)
+            self.side, self.stretch, self.encoder = encoder.side, encoder.stretch, encoder
         self.decoder = SamMaskDecoder(decoder)
         self.positions = SamPositionalEmbedding(vision)
         self.tokens = nn.Parameter(torch.randn(3, width) * 0.02)
         self.presence = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
         self.quality = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 2))
+        self.refiner = Refiner(width // 8) if config.detail else None
+        self.words = self.no_words = None
+        if config.text is not None:
+            inner = 2 * width
+            self.words = nn.Sequential(nn.Linear(config.text.width, inner), nn.GELU(), nn.Linear(inner, width))
+            self.no_words = nn.Parameter(torch.zeros(width))
 
-    def forward(self, pixels: Tensor) -> HeadOutput:
-        """Mask logits, presence logits and quality of a batch (see HeadOutput)."""
-        return self.decode(self.encoder(pixels).last_hidden_state)
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """The frame's normalisation, of RGB in [0, 1]."""
+        return self.config.mean
 
-    def decode(self, embedding: Tensor) -> HeadOutput:
-        """The answers from encoder embeddings (b, width, h, w)."""
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """The frame's normalisation, of RGB in [0, 1]."""
+        return self.config.std
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the mask can follow a description."""
+        return self.words is not None
+
+    def set_thresholds(self, mask: float, presence: float) -> None:
+        """Keep the thresholds, both probabilities, with the head."""
+        self.config = replace(self.config, mask_threshold=mask, presence_threshold=presence)
+
+    def forward(self, pixels: Tensor, texts: Tensor | None = None) -> HeadOutput:
+        """The answers for frames (b, 3, side, side); for `texts` see `answer`."""
+        return self.answer(self.embed(pixels), self.detail_of(pixels), texts)
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """The encoder's embeddings, float32 (b, width, grid, grid), of frames."""
+        found = self.encoder(pixels)
+        return found if isinstance(found, Tensor) else found.last_hidden_state
+
+    def detail_of(self, pixels: Tensor) -> Tensor | None:
+        """What the refining branch sees of frames: (b, 3, detail, detail), None where the head has none."""
+        if not self.config.detail:
+            return None
+        return interpolate(pixels, size=self.config.detail, mode="area")
+
+    def answer(self, embedding: Tensor, detail: Tensor | None = None, texts: Tensor | None = None) -> HeadOutput:
+        """P(defective), quality and mask; where a row of `texts` is not all zero, the mask follows it.
+
+        P(defective) and quality never see the words: a description is made only of what somebody took to be
+        defective, and its being there would tell the answer.
+        """
+        out = self.decode(embedding, detail)
+        if texts is None or not self.conditional:
+            return out
+        said = texts.abs().sum(1) > 0
+        if not bool(said.any()):
+            return out
+        told = self.decode(embedding[said], None if detail is None else detail[said], texts[said])
+        mask = out.mask.clone()
+        mask[said] = told.mask
+        return replace(out, mask=mask)
+
+    def decode(self, embedding: Tensor, detail: Tensor | None = None, texts: Tensor | None = None) -> HeadOutput:
+        """One pass of the decoder over embeddings (b, width, h, w), with `texts` (b, text width) or none."""
         batch, width, h, w = embedding.shape
         tokens = self.tokens.expand(batch, 1, -1, -1)
+        if self.words is not None and self.no_words is not None:
+            tokens = torch.cat([tokens, self._word_tokens(batch, texts)[:, None, None]], 2)
         out, image = self.decoder.transformer(
             point_embeddings=tokens,
             image_embeddings=embedding,
@@ -90,8 +181,18 @@ class DefectHead(nn.Module):
         up = self.decoder.activation(self.decoder.upscale_conv2(up))
         weights = self.decoder.output_hypernetworks_mlps[0](out[:, _MASK])
         mask = torch.einsum("bc,bchw->bhw", weights, up)
+        if self.refiner is not None and detail is not None:
+            mask = self.refiner(mask, up, detail)
         quality = 1 + 4 * torch.sigmoid(self.quality(out[:, _QUALITY]))
         return HeadOutput(mask, self.presence(out[:, _PRESENCE])[:, 0], quality)
+
+    def _word_tokens(self, batch: int, texts: Tensor | None) -> Tensor:
+        """(b, width): the projected description, or what stands for none (a row that is all zero)."""
+        assert self.words is not None and self.no_words is not None
+        if texts is None:
+            return self.no_words.expand(batch, -1)
+        said = (texts.abs().sum(1, keepdim=True) > 0).to(texts.dtype)
+        return said * self.words(texts) + (1 - said) * self.no_words
 
     def _grid(self, h: int, w: int, like: Tensor) -> Tensor:
         ys = (torch.arange(h, device=like.device, dtype=like.dtype) + 0.5) / h
@@ -100,24 +201,6 @@ class DefectHead(nn.Module):
         return self.positions(grid).permute(2, 0, 1)[None].to(like.dtype)
 
 
-def save_head(head: DefectHead, folder: Path) -> None:
-    """Write `config.json` and half-precision `model.safetensors`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {k: v.detach().cpu().to(torch.float16).contiguous() for k, v in head.state_dict().items()}
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    text = json.dumps({"format": FORMAT, **asdict(head.config)}, indent=1)
-    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
-
-
-def load_head(folder: Path, device: str = "cpu") -> DefectHead:
-    """Read a head as `save_head` wrote it, in float32; SetupError where the folder holds none."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if config.pop("format", None) != FORMAT:
-            raise ValueError(f"its config.json is not of the format {FORMAT}")
-        head = DefectHead(HeadConfig(**config))
-        state = load_file(folder / "model.safetensors")
-        head.load_state_dict({k: v.float() for k, v in state.items()})
-    except Exception as e:  # a hostile or damaged checkpoint fails in whatever way it was made to
-        raise SetupError(f"{folder} holds no defect head: {str(e).splitlines()[0]}") from e
-    return head.eval().to(device)
+def detail_side(side: int) -> int:
+    """The side of refined masks over an encoder with frames of `side` pixels."""
+    return min(side, _FINEST)
