@@ -25,7 +25,7 @@ from flawscribe.manifest import read_manifest
 from flawscribe.models import nano_head_path, resolve_model
 from flawscribe.records import Sample
 from scenes.dataset import write_scenes
-from segment.head import load_head
+from segment.checkpoint import load_head
 from segment.predict import predict
 
 

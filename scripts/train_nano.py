@@ -20,7 +20,7 @@ from nano.save import save_vlm
 from nano.thresholds import choose_thresholds
 from nano.train_tower import train_tower
 from nano.train_vlm import train_vlm
-from segment.head import save_head
+from segment.checkpoint import save_head
 
 
 def main() -> None:

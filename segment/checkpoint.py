@@ -58,9 +58,7 @@ def load_head(folder: Path, device: str = "cpu", encoder: Encoder | None = None)
             head = DefectHead(config, encoder)
         state = {k: v.float() for k, v in load_file(folder / "model.safetensors").items()}
         expected = own_weights(head)
-        if wrong := sorted(
-            k for k in expected.keys() | state.keys() if k not in expected or k not in state
-        ):
+        if wrong := sorted(k for k in expected.keys() | state.keys() if k not in expected or k not in state):
             raise ValueError(f"{len(wrong)} tensors are missing or too many, {wrong[0]} for one")
         for name, tensor in state.items():
             if tensor.shape != expected[name].shape:

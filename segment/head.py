@@ -20,6 +20,17 @@ from segment.encoders.base import Encoder
 from segment.refine import Refiner
 
 _MASK, _PRESENCE, _QUALITY = range(3)
+_DECODER = (
+    "hidden_size",
+    "mlp_dim",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "attention_downsample_rate",
+    "num_multimask_outputs",
+    "iou_head_depth",
+    "iou_head_hidden_dim",
+    "layer_norm_eps",
+)
 _FINEST = 256  # the side of refined masks: SAM's own, and all that smaller encoders see
 
 
@@ -103,13 +114,17 @@ class DefectHead(nn.Module):
         self.decoder = SamMaskDecoder(decoder)
         self.positions = SamPositionalEmbedding(vision)
         self.tokens = nn.Parameter(torch.randn(3, width) * 0.02)
+        # What SAM adds to every cell where it is given no mask; heads with an encoder of their own do without.
+        self.dense = nn.Parameter(torch.zeros(width)) if encoder is not None else None
         self.presence = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
         self.quality = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 2))
         self.refiner = Refiner(width // 8) if config.detail else None
         self.words = self.no_words = None
         if config.text is not None:
             inner = 2 * width
-            self.words = nn.Sequential(nn.Linear(config.text.width, inner), nn.GELU(), nn.Linear(inner, width))
+            self.words = nn.Sequential(
+                nn.Linear(config.text.width, inner), nn.GELU(), nn.Linear(inner, width)
+            )
             self.no_words = nn.Parameter(torch.zeros(width))
 
     @property
@@ -146,7 +161,9 @@ class DefectHead(nn.Module):
             return None
         return interpolate(pixels, size=self.config.detail, mode="area")
 
-    def answer(self, embedding: Tensor, detail: Tensor | None = None, texts: Tensor | None = None) -> HeadOutput:
+    def answer(
+        self, embedding: Tensor, detail: Tensor | None = None, texts: Tensor | None = None
+    ) -> HeadOutput:
         """P(defective), quality and mask; where a row of `texts` is not all zero, the mask follows it.
 
         P(defective) and quality never see the words: a description is made only of what somebody took to be
@@ -163,7 +180,9 @@ class DefectHead(nn.Module):
         mask[said] = told.mask
         return replace(out, mask=mask)
 
-    def decode(self, embedding: Tensor, detail: Tensor | None = None, texts: Tensor | None = None) -> HeadOutput:
+    def decode(
+        self, embedding: Tensor, detail: Tensor | None = None, texts: Tensor | None = None
+    ) -> HeadOutput:
         """One pass of the decoder over embeddings (b, width, h, w), with `texts` (b, text width) or none."""
         batch, width, h, w = embedding.shape
         tokens = self.tokens.expand(batch, 1, -1, -1)
@@ -171,7 +190,7 @@ class DefectHead(nn.Module):
             tokens = torch.cat([tokens, self._word_tokens(batch, texts)[:, None, None]], 2)
         out, image = self.decoder.transformer(
             point_embeddings=tokens,
-            image_embeddings=embedding,
+            image_embeddings=embedding if self.dense is None else embedding + self.dense[:, None, None],
             image_positional_embeddings=self._grid(h, w, embedding).expand(batch, -1, -1, -1),
             attention_similarity=None,
         )[:2]
@@ -201,6 +220,20 @@ class DefectHead(nn.Module):
         return self.positions(grid).permute(2, 0, 1)[None].to(like.dtype)
 
 
-def detail_side(side: int) -> int:
-    """The side of refined masks over an encoder with frames of `side` pixels."""
-    return min(side, _FINEST)
+def head_over(encoder: Encoder, text: TextRef | None = None, refine: bool = True) -> DefectHead:
+    """A new head over a frozen encoder: the decoder starts from the checkpoint's own weights, the tokens anew."""
+    source = encoder.decoder()
+    config = HeadConfig(
+        decoder={key: getattr(source.mask_decoder.config, key) for key in _DECODER},
+        encoder=EncoderRef(encoder.name, encoder.digest, encoder.side, encoder.width),
+        mean=encoder.mean,
+        std=encoder.std,
+        detail=min(encoder.side, _FINEST) if refine else 0,
+        text=text,
+    )
+    head = DefectHead(config, encoder)
+    head.decoder.load_state_dict(source.mask_decoder.state_dict())
+    head.positions.load_state_dict(source.positions.state_dict())
+    assert head.dense is not None
+    head.dense.data.copy_(source.no_mask)
+    return head

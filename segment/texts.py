@@ -1,7 +1,8 @@
 """Descriptions as vectors, for a mask that follows the words.
 
-The packaged way needs no weights: words and pairs of neighbouring words, hashed into a fixed number of counts (the hashing
-trick, Weinberger et al. 2009, through scikit-learn). A model of sentence embeddings takes its place where one is named.
+The packaged way needs no weights: words and pairs of neighbouring words, hashed into a fixed number of counts (the
+hashing trick, Weinberger et al. 2009, through scikit-learn). A model of sentence embeddings takes its place where
+one is named.
 """
 
 from collections.abc import Callable, Sequence

@@ -133,14 +133,16 @@ def frame_points(points: Tensor, taken: tuple[int, int], size: tuple[int, int]) 
     return (points.double() * scale.repeat(points.shape[-1] // 2)).float()
 
 
-def unframe(logits: Tensor, taken: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Mask logits (…, s, s) of a frame, s = side / 4, back at the picture's own `size` = (height, width), bilinearly.
+def unframe(logits: Tensor, taken: tuple[int, int], size: tuple[int, int], side: int | None = None) -> Tensor:
+    """Mask logits (…, s, s) of a frame of `side` pixels back at the picture's own `size` = (height, width), bilinearly.
 
+    Without `side`, s is a quarter of it, as SAM's decoder makes them; a head that refines makes finer ones.
     Cropped to `taken`, the picture's (height, width) in the frame, before they are enlarged: the frame's padding
     never reaches the mask.
     """
     flat = logits.reshape(1, -1, *logits.shape[-2:])
-    framed = interpolate(flat, scale_factor=MASK_SCALE, mode="bilinear", align_corners=False)
+    side = side or MASK_SCALE * logits.shape[-1]
+    framed = interpolate(flat, size=(side, side), mode="bilinear", align_corners=False)
     inner = framed[..., : taken[0], : taken[1]]
     return interpolate(inner, size=size, mode="bilinear", align_corners=False).reshape(
         *logits.shape[:-2], *size

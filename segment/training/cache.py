@@ -23,7 +23,8 @@ Item = tuple[Example, int]  # an example and the number of its view
 @dataclass(frozen=True)
 class Batch:
     """b views, on the device: `embedding` (b, width, grid, grid), `detail` (b, 3, m, m) normalised RGB or None,
-    `mask` (b, m, m) the defective share of each cell, `inside` (b, m, m) 1 where the picture is, 0 in the frame's padding."""
+    `mask` (b, m, m) the defective share of each cell, `inside` (b, m, m) 1 where the picture is, 0 in the frame's
+    padding."""
 
     embedding: Tensor
     detail: Tensor | None
@@ -39,10 +40,15 @@ class Cache:
     (`seat`) writes files of its own and reads all of them.
     """
 
-    def __init__(self, folder: Path, encoder: Encoder, side: int, detail: bool, seat: int = 0, seats: int = 1) -> None:
-        self._encoder, self.side, self._seat = encoder, side, seat
+    def __init__(
+        self, folder: Path, encoder: Encoder, side: int, detail: bool, seat: int = 0, seats: int = 1
+    ) -> None:
+        self._encoder, self.side, self._seat, self._seats = encoder, side, seat, seats
         small = (encoder.width, encoder.grid, encoder.grid)
-        kinds: dict[str, tuple[tuple[int, ...], str]] = {"embedding": (small, "float16"), "mask": ((side, side), "uint8")}
+        kinds: dict[str, tuple[tuple[int, ...], str]] = {
+            "embedding": (small, "float16"),
+            "mask": ((side, side), "uint8"),
+        }
         if detail:
             kinds["detail"] = ((3, side, side), "uint8")
         self._detail = detail
@@ -54,20 +60,24 @@ class Cache:
         self._kinds = tuple(kinds)
         self._keys: dict[tuple[str, int], dict[str, str]] = {}
 
-    def fill(self, items: Sequence[Item], batch: int = 16, tell: bool = True) -> int:
+    def fill(self, items: Sequence[Item], batch: int = 16) -> int:
         """Compute what is not there yet of this seat's share of `items`; returns how many views were encoded."""
-        mine = [i for i in items if not all((k, v) in self for k, v in self._of(i).items())]
-        mine.sort(key=lambda i: i[0].id)  # an image is opened once for all its views
+        missing = [i for i in items if not all((k, v) in self for k, v in self._of(i).items())]
+        missing.sort(key=lambda i: i[0].id)  # an image is opened once for all its views
+        ids = {id: n for n, id in enumerate(dict.fromkeys(e.id for e, _ in missing))}
+        mine = [i for i in missing if ids[i[0].id] % self._seats == self._seat]
         opened: tuple[str, Image.Image, np.ndarray | None] | None = None
         ready: list[tuple[Item, Tensor, np.ndarray]] = []
         done = 0
-        with tqdm(total=len(mine), desc="encoding", unit="view", delay=2, disable=not tell) as bar:
+        with tqdm(total=len(mine), desc="encoding", unit="view", delay=2, disable=self._seat > 0) as bar:
             for example, number in mine:
                 if opened is None or opened[0] != example.id:
                     opened = example.id, *_open(example)
                 view = view_of(example, number)
                 framed = framed_view(opened[1], view, self._encoder)
-                ready.append(((example, number), framed, framed_mask(opened[2], view, self._encoder, self.side)))
+                ready.append(
+                    ((example, number), framed, framed_mask(opened[2], view, self._encoder, self.side))
+                )
                 if len(ready) == batch:
                     self._encode(ready)
                     done += len(ready)

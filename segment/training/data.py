@@ -22,9 +22,11 @@ _SOFT = 0.02  # the share of a JPEG mask's pixels that compression may have made
 class Example:
     """One image to learn from.
 
-    `size` is (height, width) in pixels, `box` the golden mask's bounding box (x0, y0, x1, y1), None where there is none.
-    `asked` tells a flawless image whose prompt asked for what looks wrong (column `justified`): it cannot teach the head,
-    which sees no prompt, what a defect looks like. `texts` are the golden descriptions, `part` the given split.
+    `size` is (height, width) in pixels, `box` the golden mask's bounding box (x0, y0, x1, y1), None where there is
+    none.
+    `asked` tells a flawless image whose prompt asked for what looks wrong (column `justified`): it cannot teach
+    the head, which sees no prompt, what a defect looks like. `texts` are the golden descriptions, `part` the given
+    split.
     """
 
     id: str
@@ -88,8 +90,8 @@ def check_enough(parts: dict[str, list[Example]], detect: bool) -> None:
 def strict_mask(path: str, size: tuple[int, int]) -> np.ndarray:
     """A golden mask as bool (h, w), True where it is not black; `size` is (width, height).
 
-    ImageFailure (bad_mask) for another size than the image's, and for a picture of more than two colours: a coloured or soft
-    mask is not to be guessed at. A JPEG's greys count as black or white while they are few.
+    ImageFailure (bad_mask) for another size than the image's, and for a picture of more than two colours: a
+    coloured or soft mask is not to be guessed at. A JPEG's greys count as black or white while they are few.
     """
     mask = load_mask(path, size)
     try:
@@ -157,6 +159,17 @@ def data_digest(examples: Iterable[Example]) -> str:
     """16 hex digits over what training learns from: pictures, masks, labels, texts, the given split; not over paths."""
     total = hashlib.sha256()
     for e in sorted(examples, key=lambda e: e.id):
-        told = (e.id, e.digest, e.mask_digest, e.defective, e.asked, e.quality, e.texts, e.prompt, e.pair, e.part)
+        told = (
+            e.id,
+            e.digest,
+            e.mask_digest,
+            e.defective,
+            e.asked,
+            e.quality,
+            e.texts,
+            e.prompt,
+            e.pair,
+            e.part,
+        )
         total.update(repr(told).encode())
     return total.hexdigest()[:16]

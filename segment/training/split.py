@@ -17,9 +17,10 @@ _CHUNK = 2048
 def split(examples: list[Example], share: float, seed: int) -> dict[str, list[Example]]:
     """{"training": …, "validation": …}: the given split, or one that leaves about `share` for validation.
 
-    A split is given by the column `split` (train, val; rows of another part, such as test, are left out). Else images of one
-    prompt, one pair (column `pair`), and near-duplicates stay together; whole groups are drawn for validation by `seed`,
-    as nearly as their sizes allow. Raises UserError where a split is given for some rows alone, or one part would be empty.
+    A split is given by the column `split` (train, val; rows of another part, such as test, are left out). Else
+    images of one prompt, one pair (column `pair`), and near-duplicates stay together; whole groups are drawn for
+    validation by `seed`, as nearly as their sizes allow. Raises UserError where a split is given for some rows
+    alone, or one part would be empty.
     """
     given = [e.part for e in examples]
     if any(given):

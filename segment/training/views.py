@@ -1,8 +1,8 @@
 """The K fixed views of an image: as it is, and K − 1 crops in slightly other tones, whose masks stay exact.
 
-A view is cut along whole pixels, its mask by the same box, and no cut goes through a golden mask; tones change the picture
-alone. Mirroring and turning are left out: they make defects of letters and of light. The views of an image are always the same,
-so that their embeddings can be kept.
+A view is cut along whole pixels, its mask by the same box, and no cut goes through a golden mask; tones change the
+picture alone. Mirroring and turning are left out: they make defects of letters and of light. The views of an image
+are always the same, so that their embeddings can be kept.
 """
 
 from dataclasses import dataclass
@@ -85,7 +85,9 @@ def framed_mask(mask: np.ndarray | None, view: View, encoder: Framing, side: int
     cut = torch.from_numpy(mask[y0:y1, x0:x1].astype(np.float32))[None, None]
     large = torch.zeros(1, 1, encoder.side, encoder.side)
     larger = taken[0] >= view.size[0]
-    large[..., : taken[0], : taken[1]] = interpolate(cut, size=taken, mode="nearest-exact" if larger else "area")
+    large[..., : taken[0], : taken[1]] = interpolate(
+        cut, size=taken, mode="nearest-exact" if larger else "area"
+    )
     return (interpolate(large, size=side, mode="area")[0, 0] * 255).round().byte().numpy()
 
 

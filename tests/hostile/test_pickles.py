@@ -14,7 +14,7 @@ from torch import nn
 from flawscribe.errors import SetupError
 from flawscribe.models import resolve_model
 from nano.loop import fit, optimisers
-from segment.head import load_head
+from segment.checkpoint import load_head
 
 NANO = Path(resolve_model("nano").path)
 

@@ -9,8 +9,9 @@ from PIL import Image
 
 from flawscribe.errors import SetupError
 from nano.build import new_head
+from segment.checkpoint import load_head, save_head
 from segment.encoders import frame, unframe
-from segment.head import DefectHead, load_head, save_head
+from segment.head import DefectHead
 from segment.predict import predict
 from segment.rle import decode
 
