@@ -143,7 +143,8 @@ def train_tower(work: Path, cycles: Sequence[int], device: str = "cpu", workers:
     first = torch.cat([b["image"].flatten(0, 1) for b in steps_from(0, 12, workers=0)])
     initialise(model, normalise(first))
     model.to(device)
-    opts = optimisers(model, model.head.encoder.layers, 1e-3)
+    encoder: Any = model.head.encoder
+    opts = optimisers(model, encoder.layers, 1e-3)
     fit(
         "tower",
         model,

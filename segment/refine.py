@@ -25,8 +25,9 @@ class Refiner(nn.Module):
         self.norms = nn.ModuleList(nn.GroupNorm(8, _CHANNELS) for _ in self.mixed)
         self.activation = nn.GELU()
         self.last = nn.Conv2d(_CHANNELS, _FOLD**2, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.last.weight.data.zero_()
+        assert self.last.bias is not None
+        self.last.bias.data.zero_()
 
     def forward(self, coarse: Tensor, features: Tensor, detail: Tensor) -> Tensor:
         """Logits (b, m, m) from coarse logits (b, s, s), features (b, c, s, s) and normalised RGB (b, 3, m, m); 4

@@ -102,7 +102,7 @@ class Trainer:
         """
         self._resume()
         steps = math.ceil(len(self.parts["training"]) / self.plan.batch)
-        board = _tensorboard(self.work) if self.accelerator.is_main_process else None
+        board: Any = _tensorboard(self.work) if self.accelerator.is_main_process else None
         while self.epoch < self.plan.epochs and self.since < self.plan.patience:
             began = time.monotonic()
             line: dict[str, float] = {"epoch": self.epoch + 1, **self._epoch(steps)}

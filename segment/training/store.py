@@ -30,7 +30,7 @@ class Store:
         self._bin, self._keys = path.with_name(path.name + ".bin"), path.with_name(path.name + ".keys")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._rows: dict[str, int] = {}
-        self._map: np.memmap | None = None
+        self._map: np.ndarray | None = None
         self.reopen()
 
     def reopen(self) -> None:

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Arguments:
     clean_marked: float = 0.05
     say: float = 0.5
     seed: int = 0
-    weights: Weights = Weights()
+    weights: Weights = field(default_factory=Weights)
     skip_bad: bool = False
 
 
