@@ -92,13 +92,20 @@ def _device() -> str:
 
 def _head(folder: Path, marking: Marking, words: bool) -> tuple[Answer, str]:
     device = _device()
-    from segment.head import load_head
+    import torch
+
+    from segment.checkpoint import load_head
     from segment.predict import predict
+    from segment.texts import embedder_of
 
     head = load_head(folder, device)
+    embed = embedder_of(head.config.text) if words and head.config.text is not None else None
 
     def answer(images: list[Image.Image], said: list[Description | None]) -> list[MaskPrediction]:
-        return predict(head, images, marking)
+        texts = None
+        if embed is not None:
+            texts = torch.from_numpy(embed([one.text if one and one.defective else "" for one in said]))
+        return predict(head, images, marking, texts)
 
     return answer, device
 

@@ -8,11 +8,15 @@ one is named.
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flawscribe.errors import SetupError, one_line
 from flawscribe.models import resolve_model
+
+if TYPE_CHECKING:
+    from segment.head import TextRef
 
 HASHED = "hashed"
 HASHED_WIDTH = 2048
@@ -28,6 +32,16 @@ def embedder(name: str) -> tuple[Embed, int]:
     that is neither, SetupError where it cannot be loaded.
     """
     return (_hashed, HASHED_WIDTH) if name == HASHED else _model(name)
+
+
+def embedder_of(ref: "TextRef") -> Embed:
+    """What embeds descriptions for a head that was trained with it; SetupError where it is another by now."""
+    embed, width = embedder(ref.name)
+    if (width, text_digest(ref.name)) != (ref.width, ref.digest):
+        raise SetupError(
+            f"the head was trained with other embeddings than {ref.name} now makes: train it again"
+        )
+    return embed
 
 
 def _hashed(texts: Sequence[str]) -> np.ndarray:
