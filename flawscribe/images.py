@@ -20,7 +20,6 @@ from flawscribe.verbatim import MAX_PIXELS, plain_size
 Box = tuple[int, int, int, int]
 MAX_BYTES = 100_000_000
 _VERBATIM = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
-_HARD_LEVELS = 16  # of a mask: labels, say; smoothed edges and probabilities have more
 _NOT_PIXELS = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -360,15 +359,12 @@ def open_picture(data: bytes, name: str) -> Image.Image:
         return _upright(image)
 
 
-def load_mask(
-    path: str, size: tuple[int, int], *, cut: float | None = None, hard: bool = False
-) -> np.ndarray:
+def load_mask(path: str, size: tuple[int, int], *, cut: float | None = None) -> np.ndarray:
     """A mask picture as bool (h, w), True where any channel is non-zero; `size` is (width, height), upright.
 
     A transparent pixel counts as zero, and so does, in a JPEG, whatever is darker than half: its
     compression spreads edges. With `cut`, a share of the full scale, True where the brightest channel reaches it
-    (a palette's colours are no scale). Raises ImageFailure (bad_mask) where it cannot be opened, is of another size,
-    or, with `hard` and without `cut`, has more than 16 levels: a map of probabilities, or a picture.
+    (a palette's colours are no scale). Raises ImageFailure (bad_mask) where it cannot be opened or is of another size.
     """
     try:
         image = _decoded(read_bytes(path), path)
@@ -378,21 +374,11 @@ def load_mask(
             if image.size != tuple(size):
                 told = f"{image.size[0]} x {image.size[1]} pixels, but its image has {size[0]} x {size[1]}"
                 raise ImageFailure(FailureKind.BAD_MASK, f"{path}: the mask has {told}")
-            if image.mode not in ("1", "P"):
-                if cut is not None:
-                    return np.asarray(_rgb(image)).max(-1) >= max(cut * 255, 1)
-                if hard and not threshold and (levels := _levels(image)) > _HARD_LEVELS:
-                    told = f"the mask has {levels} levels of grey: say where to cut them (--threshold)"
-                    raise ImageFailure(FailureKind.BAD_MASK, f"{path}: {told}")
+            if cut is not None and image.mode not in ("1", "P"):
+                return np.asarray(_rgb(image)).max(-1) >= max(cut * 255, 1)
             return _nonzero(image, threshold)
     except ImageFailure as e:
         raise ImageFailure(FailureKind.BAD_MASK, str(e)) from e
-
-
-def _levels(image: Image.Image) -> int:
-    """How many values a mask's pixels have, each one's brightest channel."""
-    values = np.asarray(image)
-    return len(np.unique(values if values.ndim == 2 else values.max(-1)))
 
 
 def _nonzero(image: Image.Image, threshold: int) -> np.ndarray:

@@ -4,15 +4,11 @@ import json
 from collections.abc import Iterable
 from typing import IO, Any
 
-import numpy as np
-from pycocotools import mask as coco
-
 from flawscribe.images import ImageFailure
-from flawscribe.records import RLE
 from flawscribe.runs import Run
 from report.join import Joined
 from report.pictures import size_of
-from segment.rle import decode
+from segment.coco import annotation as mask_annotation
 
 CATEGORY, BOXED = 1, 2
 
@@ -49,7 +45,7 @@ def write_coco(run: Run, rows: Iterable[tuple[Joined, dict[str, Any]]], f: IO[st
         }
         f.write(("," if image_id > 1 else "") + "\n" + json.dumps(image, ensure_ascii=False, allow_nan=False))
         found = []
-        if j.mask is not None and (of_mask := _annotation(j.mask)):
+        if j.mask is not None and (of_mask := mask_annotation(j.mask)):
             score = row["p_mask"] if row["p_mask"] is not None else row["p_defective"]
             found.append({**of_mask, "score": score})
         for finding in j.description.findings if j.description else ():
@@ -75,22 +71,6 @@ def _size(j: Joined) -> tuple[int, int] | None:
         return size_of(j.sample.image)
     except ImageFailure:
         return None
-
-
-def _annotation(rle: RLE) -> dict[str, Any] | None:
-    """The parts of an annotation that its mask decides; None where the mask is damaged."""
-    try:
-        mask = decode(rle)
-    except ValueError:
-        return None
-    box = coco.toBbox(coco.encode(np.asfortranarray(mask, dtype=np.uint8)))
-    return {
-        "category_id": CATEGORY,
-        "segmentation": {"size": list(rle.size), "counts": rle.counts},
-        "area": int(mask.sum()),
-        "bbox": [float(side) for side in box],
-        "iscrowd": 0,
-    }
 
 
 def _rectangle(box: tuple[float, float, float, float]) -> dict[str, Any]:

@@ -1,82 +1,158 @@
 """Masks made elsewhere, brought into a run as its stage `segment`."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from flawscribe.digests import Digests
 from flawscribe.errors import UserError
-from flawscribe.images import ImageFailure, load_mask, read_bytes, shown_size
+from flawscribe.images import ImageFailure, read_bytes, shown_size
 from flawscribe.keys import key_of
 from flawscribe.records import Failure, FailureKind, MaskPrediction, Row, Sample
 from flawscribe.runs import Run
 from flawscribe.stages import Counts, run_stage
 from segment.components import components
+from segment.importers.base import Size
+from segment.importers.coco import drawn_mask
+from segment.importers.mask_files import mask_file
+from segment.importers.sources import load_json
 from segment.rle import encode
 from segment.stage import record
 from segment.written import mask_path
 
 
+class _Masks(Protocol):
+    def digest(self, sample: Sample) -> str:
+        """What identifies the sample's mask; OSError where there is none, ImageFailure where it cannot be one."""
+        ...
+
+    def mask(self, sample: Sample, size: Size) -> np.ndarray | None:
+        """The sample's bool (h, w) mask, None where it is empty; ImageFailure where it is broken."""
+        ...
+
+
 def import_masks(
-    run: Run, folder: str | Path, *, threshold: float | None = None, parts: bool = False, redo: bool = False
+    run: Run, source: str | Path, *, threshold: float | None = None, parts: bool = False, redo: bool = False
 ) -> Counts:
-    """Take the masks of `folder` for the run's samples: `<id>.png`, or the id with its extension replaced.
+    """Take the masks of `source` for the run's samples: a folder of pictures (`Folder`), or a COCO file (`CocoFile`).
 
-    The latter only where no other id would get the same file: `a.jpg` and `a.png` need `a.jpg.png` and `a.png`.
-    A mask must have its image's own size; non-zero in any channel is defective. A soft one (more than 16 levels of
-    grey) is refused unless `threshold`, a share of its full scale, says where to cut it. A sample without a file, or
-    with one that cannot be used, is a failure row. With `parts` each connected region is an instance too. Raises
-    UserError where there is no such folder.
+    A mask must have its image's own size. A sample without one, or with one that cannot be used, is a failure row.
+    `threshold` is the share of the full scale from which a pixel of a soft mask is defective. With `parts` each
+    connected region is an instance too. Raises UserError where there is no such folder or file.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise UserError(f"{folder} is not a folder of masks")
+    root = Path(source)
+    if not root.exists():
+        raise UserError(f"{source} is neither a folder of masks nor a COCO file")
+    samples = run.samples()
+    masks: _Masks = Folder(root, samples, threshold) if root.is_dir() else CocoFile(root, samples)
     digests = Digests(run.path)
-    alike = Counter(_stem(sample.id) for sample in run.samples())
-
-    def find(sample_id: str) -> Path:
-        own = mask_path(root, sample_id)
-        stem = _stem(sample_id)
-        for path in (own, mask_path(root, stem)) if alike[stem] == 1 else (own,):
-            if path.is_file():
-                return path
-        raise FileNotFoundError(f"no mask {own}")
 
     def key(sample: Sample) -> str | Failure:
         try:
-            path = find(sample.id)
-            if path.samefile(sample.image):
-                raise ImageFailure(FailureKind.BAD_MASK, f"{path} is the picture itself, not its mask")
-            return key_of(
-                stage="segment",
-                image=digests.digest(sample.image),
-                mask=hashlib.sha256(read_bytes(str(path))).hexdigest(),
-                threshold=threshold,
-                components=parts,
-            )
+            mask = masks.digest(sample)
+            image = digests.digest(sample.image)
         except OSError as e:
             return Failure(stage="segment", kind=FailureKind.MISSING_ANSWER, message=str(e))
         except ImageFailure as e:
             return e.failure("segment")
+        return key_of(stage="segment", image=image, mask=mask, threshold=threshold, components=parts)
 
     def process(pairs: Iterator[tuple[Sample, str]]) -> Iterator[Row]:
         for sample, k in pairs:
             try:
-                mask = load_mask(str(find(sample.id)), shown_size(sample.image), cut=threshold, hard=True)
+                mask = masks.mask(sample, shown_size(sample.image))
             except ImageFailure as e:
                 yield Row(id=sample.id, key=k, failure=e.failure("segment"))
                 continue
-            rle = encode(mask)
-            answer = MaskPrediction(
-                rle=rle, area=float(np.mean(mask)), instances=components(rle) if parts else ()
-            )
+            rle = None if mask is None else encode(mask)
+            area = 0.0 if mask is None else float(np.mean(mask))
+            answer = MaskPrediction(rle=rle, area=area, instances=components(rle) if parts else ())
             yield Row(id=sample.id, key=k, record=record(answer))
 
     settings = {"masks": str(root.resolve()), "threshold": threshold, "components": parts}
     return run_stage(run, "segment", settings, key, process, redo=redo)
+
+
+class Folder:
+    """Mask pictures: `<id>.png`, or the id with its extension replaced where no other id would get the same file.
+
+    `a.jpg` and `a.png` need `a.jpg.png` and `a.png`. What a picture says is `mask_file`'s matter: one level or
+    colour beside black is defective, several need a threshold.
+    """
+
+    def __init__(self, root: Path, samples: Iterable[Sample], threshold: float | None) -> None:
+        self._root, self._threshold = root, threshold
+        self._alike = Counter(_stem(sample.id) for sample in samples)
+
+    def _find(self, sample_id: str) -> Path:
+        own, stem = mask_path(self._root, sample_id), _stem(sample_id)
+        for path in (own, mask_path(self._root, stem)) if self._alike[stem] == 1 else (own,):
+            if path.is_file():
+                return path
+        raise FileNotFoundError(f"no mask {own}")
+
+    def digest(self, sample: Sample) -> str:
+        """Of the file's bytes."""
+        path = self._find(sample.id)
+        if path.samefile(sample.image):
+            raise ImageFailure(FailureKind.BAD_MASK, f"{path} is the picture itself, not its mask")
+        return hashlib.sha256(read_bytes(str(path))).hexdigest()
+
+    def mask(self, sample: Sample, size: Size) -> np.ndarray | None:
+        """The picture's marked pixels."""
+        return mask_file(self._find(sample.id), size, self._threshold)
+
+
+class CocoFile:
+    """A COCO file's masks: what an image's annotations (run lengths, polygons) mark together.
+
+    An image is a sample's by its `flawscribe_id`, or by its `file_name`: the sample's id, its path, or, where no
+    other sample ends in the same name, its file's own name. One without annotations has an empty mask; an annotation
+    without a segmentation (a box alone) marks nothing.
+    """
+
+    def __init__(self, path: Path, samples: Iterable[Sample]) -> None:
+        content = load_json(path)
+        images = content.get("images") if isinstance(content, dict) else None
+        annotations = content.get("annotations") if isinstance(content, dict) else None
+        if not isinstance(images, list) or not isinstance(annotations, list):
+            raise UserError(f"{path} is not a COCO file: it has no lists of images and annotations")
+        self._path = path
+        self._of: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+        for annotation in annotations:
+            if isinstance(annotation, dict) and isinstance(annotation.get("image_id"), int):
+                self._of[annotation["image_id"]].append(annotation)
+        self._images: dict[str, dict[str, Any]] = {}
+        for image in images:
+            if not isinstance(image, dict) or not isinstance(image.get("id"), int):
+                raise UserError(f"{path} is not a COCO file: an image has no number as its id")
+            for name in (image.get("file_name"), image.get("flawscribe_id")):
+                if isinstance(name, str):
+                    self._images[name] = image
+        self._alike = Counter(Path(sample.image).name for sample in samples)
+
+    def _find(self, sample: Sample) -> dict[str, Any]:
+        name = Path(sample.image).name
+        for known in (sample.id, sample.image, *([name] if self._alike[name] == 1 else ())):
+            if (image := self._images.get(known)) is not None:
+                return image
+        raise FileNotFoundError(f"{self._path} has no image {sample.id}")
+
+    def digest(self, sample: Sample) -> str:
+        """Of the image's entry and its annotations."""
+        image = self._find(sample)
+        text = json.dumps([image, self._of.get(image["id"], [])], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def mask(self, sample: Sample, size: Size) -> np.ndarray | None:
+        """The union of the annotations' masks."""
+        image = self._find(sample)
+        return drawn_mask(image, self._of.get(image["id"], []), size)
 
 
 def _stem(sample_id: str) -> str:

@@ -88,8 +88,7 @@ def _row(
     drawn = options.boxes_as_masks or any(annotation.get("segmentation") for annotation in annotations)
 
     def mask(size: Size) -> np.ndarray | None:
-        _same_size(image, size)
-        return union(m for a in annotations if (m := _mask(a, size, options)) is not None)
+        return drawn_mask(image, annotations, size, options)
 
     row: dict[str, Any] = {
         "id": image.get("file_name"),
@@ -100,6 +99,18 @@ def _row(
     if annotations or options.unmarked == "clean":
         row["defective"] = bool(annotations)
     return Found(place, row, _path(source, image.get("file_name"), options), mask if drawn else None)
+
+
+def drawn_mask(
+    image: dict[str, Any], annotations: list[dict[str, Any]], size: Size, options: Options | None = None
+) -> np.ndarray | None:
+    """The bool (h, w) union of an image's annotations, None where it is empty.
+
+    `image` is the file's entry, `size` the picture's own (width, height); ImageFailure (bad_mask) where they differ,
+    or an annotation is broken.
+    """
+    _same_size(image, size)
+    return union(m for a in annotations if (m := _mask(a, size, options or Options())) is not None)
 
 
 def _about(annotation: dict[str, Any], categories: dict[int, str]) -> dict[str, Any]:
