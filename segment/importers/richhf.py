@@ -5,6 +5,7 @@ Follows the fields of the publishers' own reader (google-research, richhf_18k/pa
 `misalignment_score`, `overall_score`, `prompt_misalignment_label`. The pictures come from Pick-a-Pic by their names.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,8 @@ def _bytes(features: dict[str, Feature], name: str) -> bytes:
 
 def _number(features: dict[str, Feature], name: str) -> float:
     values = features.get(name)
-    if not values or isinstance(values[0], bytes):
-        raise bad_row(f"the example has no {name}")
+    if not values or isinstance(values[0], bytes) or not math.isfinite(values[0]):
+        raise bad_row(f"the example has no {name} that is a number")
     return round(float(values[0]), 6)
 
 

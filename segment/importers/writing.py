@@ -138,8 +138,10 @@ def _beside(out: Path) -> Iterator[Path]:
             shutil.rmtree(old.parent)
         else:
             folder.rename(place)
-    except BaseException:
+    except BaseException as e:
         shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(e, KeyboardInterrupt):
+            raise KeyboardInterrupt("interrupted: nothing is left, the same command begins anew") from None
         raise
 
 

@@ -1,4 +1,4 @@
-"""COCO: polygons, both run lengths and boxes against pycocotools' own reading and Pillow's drawing; broken ones by name."""
+"""COCO: polygons, run lengths and boxes against pycocotools and Pillow; what is broken is refused by name."""
 
 from typing import Any
 
@@ -87,7 +87,9 @@ def test_a_polygon_covers_what_pillow_draws_but_for_its_border(importing, pictur
     picture("a.png", (W, H))
     polygon = [5, 4, 33, 7, 28, 26, 9, 22]
     drawn = Image.new("1", (W, H))
-    ImageDraw.Draw(drawn).polygon([(x - 0.5, y - 0.5) for x, y in zip(polygon[::2], polygon[1::2])], fill=1)
+    ImageDraw.Draw(drawn).polygon(
+        [(x - 0.5, y - 0.5) for x, y in zip(polygon[::2], polygon[1::2], strict=True)], fill=1
+    )
     mask = importing("coco", write("c.json", document([polygon]))).mask("a.png")
     theirs = np.asarray(drawn)
     border = binary_dilation(theirs) & ~binary_erosion(theirs)
@@ -100,9 +102,9 @@ def test_what_a_self_crossing_polygon_encloses_twice_is_outside(importing, pictu
     mask = importing("coco", write("c.json", document([STAR]))).mask("a.png")
 
     def crossings(x: float, y: float) -> tuple[int, int]:
-        points = list(zip(STAR[::2], STAR[1::2]))
+        points = list(zip(STAR[::2], STAR[1::2], strict=True))
         odd = winding = 0
-        for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1]):
+        for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1], strict=True):
             if (y0 <= y) != (y1 <= y) and x < x0 + (y - y0) / (y1 - y0) * (x1 - x0):
                 odd += 1
                 winding += 1 if y1 > y0 else -1
