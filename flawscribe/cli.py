@@ -25,6 +25,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("segment.train_command:train", "Train the mask head on annotated images."),
     "judge": ("judge.command:judge", "Score descriptions against golden ones."),
     "report": ("report.command:report", "Evaluate a run and write its HTML report."),
+    "metrics": (
+        "report.metrics_command:metrics",
+        "Compare folders of predicted masks or heatmaps with golden ones.",
+    ),
     "export": ("report.export_command:export", "Write one row a sample: JSONL, CSV, Parquet or COCO."),
     "import": (
         "segment.importers.command:import_command",

@@ -359,19 +359,20 @@ def open_picture(data: bytes, name: str) -> Image.Image:
         return _upright(image)
 
 
-def load_mask(path: str, size: tuple[int, int], *, cut: float | None = None) -> np.ndarray:
+def load_mask(path: str, size: tuple[int, int] | None, *, cut: float | None = None) -> np.ndarray:
     """A mask picture as bool (h, w), True where any channel is non-zero; `size` is (width, height), upright.
 
-    A transparent pixel counts as zero, and so does, in a JPEG, whatever is darker than half: its
-    compression spreads edges. With `cut`, a share of the full scale, True where the brightest channel reaches it
-    (a palette's colours are no scale). Raises ImageFailure (bad_mask) where it cannot be opened or is of another size.
+    With the size None any is taken. A transparent pixel counts as zero, and so does, in a JPEG, whatever is darker than
+    half: its compression spreads edges. With `cut`, a share of the full scale, True where the brightest channel reaches
+    it (a palette's colours are no scale). Raises ImageFailure (bad_mask) where it cannot be opened or is of another
+    size.
     """
     try:
         image = _decoded(read_bytes(path), path)
         threshold = 127 if image.format in ("JPEG", "MPO") else 0
         with _decoding(path):
             image = _upright(image)
-            if image.size != tuple(size):
+            if size is not None and image.size != tuple(size):
                 told = f"{image.size[0]} x {image.size[1]} pixels, but its image has {size[0]} x {size[1]}"
                 raise ImageFailure(FailureKind.BAD_MASK, f"{path}: the mask has {told}")
             if cut is not None and image.mode not in ("1", "P"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 1000
+_HELD = 2_000_000  # numbers that a resampling holds at once
 
 
 @dataclass(frozen=True)
@@ -116,3 +117,32 @@ def _defined(statistic: Callable[..., float], data: list[np.ndarray]) -> float |
         except ValueError:
             return None
     return value if math.isfinite(value) else None
+
+
+def resampled_sums(columns: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
+    """Sums of float (n, k) columns over each of `resamples` resamples of the n items: float (resamples, k).
+
+    For figures that are functions of sums (means, ratios of sums): items are drawn whole, numerators with their
+    denominators. The same draws as `bootstrap`'s for a seed, at a fraction of its time.
+    """
+    n = len(columns)
+    rng = np.random.default_rng(seed)
+    sums = np.empty((resamples, columns.shape[1]))
+    step = max(1, _HELD // max(1, n))
+    for start in range(0, resamples, step):
+        drawn = rng.integers(0, n, (min(step, resamples - start), n))
+        rows = np.arange(len(drawn))[:, None] * n
+        times = np.bincount((drawn + rows).ravel(), minlength=drawn.size).reshape(drawn.shape)
+        sums[start : start + len(drawn)] = times.astype(float) @ columns
+    return sums
+
+
+def of_draws(value: float, draws: np.ndarray, n: int) -> Estimate:
+    """A value over n items with the percentile interval of its resamples; NaN is undefined, as in `bootstrap`."""
+    if not math.isfinite(value):
+        return Estimate(None, None, None, n)
+    known = draws[np.isfinite(draws)]
+    if n < 2 or len(known) < len(draws) / 2:
+        return Estimate(float(value), None, None, n)
+    low, high = np.percentile(known, [2.5, 97.5])
+    return Estimate(float(value), float(low), float(high), n)

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from flawscribe.runs import Run, write_atomically
-from report import benchmark_figures, benchmark_tables, figures, reliability, tables
+from report import benchmark_figures, benchmark_tables, figures, mask_tables, reliability, tables
 from report.cards import card, choose
 from report.evaluate import evaluate
 from report.join import OUTCOMES, join
@@ -44,6 +44,7 @@ def write_report(run: Run, gallery: int = GALLERY, metrics: dict[str, Any] | Non
         metrics=figures_of_run,
         tiles=_tiles(figures_of_run),
         tables=tables.tables(figures_of_run),
+        mask_grids=mask_tables.grids(figures_of_run["masks"]),
         curves=figures.curves(detection),
         operating_point=figures.operating_point(detection),
         bars=figures.bars(detection.get("histogram")),

@@ -1,22 +1,27 @@
-"""Masks against the golden ones, of defective pixels alone, over golden-defective images that have a mask."""
+"""Masks against the golden ones, over golden-defective images that have a mask; false area on clean images."""
 
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from flawscribe import statistics
 from flawscribe.images import ImageFailure, load_mask
 from flawscribe.records import RLE, FailureKind, Sample
-from flawscribe.statistics import Estimate
-from report.estimates import absent, entry, nothing
+from report.estimates import absent
 from report.join import Joined
+from report.mask_figures import SIZE, Variant, grouped
 from report.pictures import size_of
-from segment.metrics import Overlap, overlap
+from segment.metrics.regions import SIZES
+from segment.metrics.scored import Target
 from segment.rle import decode
 
 VARIANTS = ("gated", "raw", "empty", "full")
+BREAKDOWNS = {"by_size": SIZE, "by_category": "category", "by_generator": "generator"}
 NO_PREDICTION = "the run holds no masks"
+NO_PROBABILITIES = (
+    "a run stores masks, not probabilities: pixel AUROC and AP, and the heatmap metrics, need maps "
+    "(flawscribe metrics)"
+)
 
 
 class GoldenMaskFailure(Exception):
@@ -28,22 +33,21 @@ class GoldenMaskFailure(Exception):
 
 
 class Masks:
-    """Collects the pixel counts of each image, then computes."""
+    """Collects the counts of each image, then computes."""
 
     def __init__(self, segmented: bool, described: bool) -> None:
         self._segmented, self._described = segmented, described
-        self._overlaps: dict[str, list[Overlap]] = {name: [] for name in VARIANTS}
-        self._failed = Counter[str]()
+        self._variants = {name: Variant() for name in VARIANTS}
         self._golden_failures = Counter[str]()
         self._golden_defective = self._golden = self._without = 0
-        self._marked: dict[str, list[bool]] = {"gated": [], "raw": []}
-        self._clean_failed = Counter[str]()
 
     def add(self, j: Joined) -> None:
         """Take in a sample; those without a golden label do not count here."""
         if j.sample is None or j.sample.golden is None:
             return
         self._golden += 1
+        if not self._segmented:
+            return
         if not j.sample.golden.defective:
             self._add_clean(j)
             return
@@ -51,36 +55,44 @@ class Masks:
         if j.sample.golden.mask is None:
             self._without += 1
             return
+        groups = _groups(j.sample)
         if j.prediction is None:
-            self._failed["raw"] += 1
-            self._failed["gated"] += 1
+            groups |= _size_group(j.sample)
+            self._fail(groups, "raw", "gated")
             return
         try:
-            gold = golden_mask(j.sample, j.prediction.rle)
-            raw = predicted_mask(j.prediction.rle, gold.shape)
+            target = Target(golden_mask(j.sample, j.prediction.rle))
+            raw = predicted_mask(j.prediction.rle, target.mask.shape)
         except GoldenMaskFailure as e:
             self._golden_failures[e.kind.value] += 1
-            for name in VARIANTS:
-                self._failed[name] += 1
+            self._fail(groups, *VARIANTS)
             return
-        self._overlaps["raw"].append(overlap(raw, gold))
-        self._overlaps["empty"].append(overlap(np.zeros_like(gold), gold))
-        self._overlaps["full"].append(overlap(np.ones_like(gold), gold))
+        groups[SIZE] = SIZES[target.size]
+        empty = target.empty()
+        scored = {
+            "raw": target.score(raw) if raw.any() else empty,
+            "empty": empty,
+            "full": target.full(),
+        }
         if j.gated_known:
-            self._overlaps["gated"].append(overlap(predicted_mask(j.mask, gold.shape), gold))
+            scored["gated"] = scored["raw"] if j.mask is not None else empty
         else:
-            self._failed["gated"] += 1
+            self._fail(groups, "gated")
+        for name, one in scored.items():
+            self._variants[name].add(one, groups)
+
+    def _fail(self, groups: dict[str, str], *names: str) -> None:
+        for name in names:
+            self._variants[name].fail(groups)
 
     def _add_clean(self, j: Joined) -> None:
-        if j.prediction is None:
-            self._clean_failed["raw"] += 1
-            self._clean_failed["gated"] += 1
-            return
-        self._marked["raw"].append(j.prediction.rle is not None)
-        if j.gated_known:
-            self._marked["gated"].append(j.mask is not None)
-        else:
-            self._clean_failed["gated"] += 1
+        raw = _marked_share(j)
+        self._variants["raw"].clean(raw)
+        gated = None if raw is None or not j.gated_known else raw if j.mask is not None else 0.0
+        self._variants["gated"].clean(gated)
+        if raw is not None:
+            self._variants["empty"].clean(0.0)
+            self._variants["full"].clean(1.0)
 
     @property
     def golden_failures(self) -> Counter[str]:
@@ -93,41 +105,45 @@ class Masks:
             return absent("no sample has a golden label")
         if not self._segmented:
             return absent(NO_PREDICTION)
+        of_clean = {name: variant.of_clean() for name, variant in self._variants.items()}
         return {
             "gated_by": "description" if self._described else None,
             "n_golden_defective": self._golden_defective,
             "without_golden_mask": self._without,
             "golden_mask_failures": dict(self._golden_failures),
-            **{name: self._variant(name) for name in VARIANTS},
-            "clean_marked": {name: self._clean(name) for name in ("gated", "raw")},
+            **{name: variant.entries() for name, variant in self._variants.items()},
+            "clean_marked": {name: marked for name, (marked, _) in of_clean.items()},
+            "false_area": {name: area for name, (_, area) in of_clean.items()},
+            "probabilities": absent(NO_PROBABILITIES),
+            **{name: grouped(self._variants, by, "raw") for name, by in BREAKDOWNS.items()},
         }
 
-    def _variant(self, name: str) -> dict[str, Any]:
-        overlaps, failed = self._overlaps[name], self._failed[name]
-        if not overlaps:
-            why = "no golden-defective image has a golden mask and a predicted one"
-            return {metric: nothing(why, failed) for metric in ("giou", "ciou", "pixel_f1")}
-        both = np.array([o.both for o in overlaps], dtype=float)
-        union = both + np.array([o.predicted_only + o.golden_only for o in overlaps])
-        return {
-            "giou": entry(statistics.mean([o.iou for o in overlaps]), failed),
-            "ciou": entry(_ciou(both, union), failed),
-            "pixel_f1": entry(statistics.mean([o.f1 for o in overlaps]), failed),
-        }
 
-    def _clean(self, name: str) -> dict[str, Any]:
-        marked = [float(m) for m in self._marked[name]]
-        failed = self._clean_failed[name]
-        return (
-            entry(statistics.mean(marked), failed) if marked else nothing("no clean image has a mask", failed)
-        )
+def _groups(sample: Sample) -> dict[str, str]:
+    """The groups that a golden-defective sample is in, whatever its mask."""
+    assert sample.golden is not None
+    known = {"category": sample.golden.category, "generator": sample.generator}
+    return {by: name for by, name in known.items() if name}
 
 
-def _ciou(both: np.ndarray, union: np.ndarray) -> Estimate:
-    def ratio(both: np.ndarray, union: np.ndarray) -> float:
-        return float(both.sum() / union.sum()) if union.sum() else float("nan")
+def _size_group(sample: Sample) -> dict[str, str]:
+    """The group by size of a sample that has no prediction, where its golden mask can be read."""
+    try:
+        return {SIZE: SIZES[Target(golden_mask(sample, None)).size]}
+    except GoldenMaskFailure:
+        return {}
 
-    return statistics.bootstrap(ratio, both, union)
+
+def _marked_share(j: Joined) -> float | None:
+    """The marked share of the picture by its raw mask, None where there is none or it is damaged."""
+    if j.prediction is None:
+        return None
+    if j.prediction.rle is None:
+        return 0.0
+    try:
+        return float(decode(j.prediction.rle).mean())
+    except ValueError:
+        return None
 
 
 def golden_mask(sample: Sample, rle: RLE | None) -> np.ndarray:

@@ -4,6 +4,7 @@ from typing import Any
 
 from report.benchmark_tables import left_out, scenes_table
 from report.lines import Line, Table
+from report.mask_tables import masks_table
 
 _DETECTION = (
     ("auc", "AUC of the description", ""),
@@ -17,24 +18,13 @@ _DETECTION = (
     ("brier", "Brier score", "mean of (P − label)²"),
     ("auc_mask", "AUC of the mask head", "from its own probability P(mask)"),
 )
-_MASKS = (
-    ("giou", "gIoU", "mean of per-image IoU"),
-    ("ciou", "cIoU", "summed intersection over summed union"),
-    ("pixel_f1", "Pixel F1", "mean of per-image F1"),
-)
-_VARIANTS = (
-    ("gated", "gated"),
-    ("raw", "raw"),
-    ("empty", "empty-mask baseline"),
-    ("full", "full-mask baseline"),
-)
 
 
 def tables(metrics: dict[str, Any]) -> list[Table]:
     """Detection, masks, texts, quality: what every run has."""
     return [
         _detection(metrics["detection"]),
-        _masks(metrics["masks"]),
+        masks_table(metrics["masks"]),
         _texts(metrics["texts"]),
         _quality(metrics["quality"]),
     ]
@@ -52,30 +42,6 @@ def _detection(section: dict[str, Any]) -> Table:
         lines.append(Line(label, hint, section[name]))
     note = f"{section['n_defective']} golden-defective and {section['n_clean']} golden-clean images."
     return Table("Detection", tuple(lines), notes=(note,))
-
-
-def _masks(section: dict[str, Any]) -> Table:
-    if "absent" in section:
-        return Table("Masks", absent=section["absent"])
-    lines = []
-    for variant, told in _VARIANTS:
-        figures = _MASKS if variant in ("gated", "raw") else _MASKS[:1]
-        lines += [Line(f"{label}, {told}", hint, section[variant][name]) for name, label, hint in figures]
-    for variant in ("gated", "raw"):
-        hint = "share of golden-flawless images with any marked pixel"
-        lines.append(Line(f"Flawless images marked, {variant}", hint, section["clean_marked"][variant]))
-    notes = ["Of defective pixels alone, over golden-defective images with a golden mask."]
-    if section["gated_by"]:
-        notes.append(
-            "A gated mask is blank where the description says flawless; a raw one is the head's own."
-        )
-    else:
-        notes.append("The run holds no descriptions, so nothing gates the masks: gated and raw are the same.")
-    if section["without_golden_mask"]:
-        notes.append(f"{section['without_golden_mask']} golden-defective images have no golden mask.")
-    if failures := section["golden_mask_failures"]:
-        notes.append(f"{sum(failures.values())} golden masks could not be used.")
-    return Table("Masks", tuple(lines), notes=tuple(notes))
 
 
 def _texts(section: dict[str, Any]) -> Table:
@@ -136,6 +102,10 @@ def as_text(metrics: dict[str, Any]) -> str:
                 f"{line.value:>7}  {line.interval:<16}{line.entry['n']:>6}{line.entry['failed']:>8}{more}"
             )
             out.append(f"  {line.label:<34}{figures}".rstrip())
+    if "absent" not in metrics["masks"]:
+        out.append(
+            "  Masks by size, category and generator, every figure: report.html, and `masks` in metrics.json"
+        )
     if section and "absent" not in section:
         out += [f"  {note}" for note in left_out(section)]
         out.append("  By subject, kind, size and severity: report.html, and `scenes` in metrics.json")
