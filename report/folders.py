@@ -16,11 +16,11 @@ from segment.metrics.heatmaps import HEATMAPS
 from segment.metrics.pairs import (
     Pair,
     PairFailure,
-    opened,
+    map_pair,
+    mask_pair,
     pairs_of,
     read_golden_mask,
     read_map,
-    read_mask,
     rows_of,
 )
 from segment.metrics.regions import SIZES
@@ -38,17 +38,20 @@ class _Kind(Protocol):
 
 
 class _Masks:
-    """Scores pairs of masks; with `soft` the predictions are probability maps, marked from `threshold` on."""
+    """Scores pairs of masks; with `soft` the predictions are probability maps. Marked from `threshold` on."""
 
-    def __init__(self, soft: bool, threshold: float) -> None:
-        self._read, self._threshold = (read_map if soft else read_mask), threshold
+    def __init__(self, soft: bool, threshold: float | None) -> None:
+        self._threshold = 0.5 if soft and threshold is None else threshold
         self._soft = SoftScores() if soft else None
         self._variants = {name: Variant() for name in ("predicted", "empty", "full")}
         self._clean = self._failed = 0
 
     def score(self, pair: Pair) -> dict[str, float | None]:
-        predicted, golden = opened(pair, self._read, read_golden_mask)
-        mask = predicted >= np.float32(self._threshold) if self._soft else predicted
+        if self._soft:
+            predicted, golden = map_pair(pair, read_golden_mask)
+            mask = predicted >= np.float32(self._threshold)
+        else:
+            mask, golden = mask_pair(pair, self._threshold)
         if not golden.any():
             self._clean += 1
             shares = {"predicted": float(mask.mean()), "empty": 0.0, "full": 1.0}
@@ -119,7 +122,7 @@ class _Heatmaps:
         self._failed = Counter[str]()
 
     def score(self, pair: Pair) -> dict[str, float | None]:
-        predicted, golden = opened(pair, read_map, read_map)
+        predicted, golden = map_pair(pair)
         maps = {"predicted": predicted, "empty": np.zeros_like(golden), "full": np.ones_like(golden)}
         own: dict[str, float] = {}
         empty = not golden.any()
@@ -164,14 +167,15 @@ def evaluate_folders(
     golden: Path,
     *,
     soft: bool = False,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     tell: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """The figures of predicted files against golden ones of the same name; `kind` is `segment` or `heatmaps`.
 
-    Files are read one pair at a time. `tell` gets a row for each pair: its id, and either its own figures (None where
-    one is not defined) or `failure_kind` and `failure_message`. A pair that fails is counted and enters no figure.
-    UserError where a folder cannot be used.
+    With `soft` predicted files are probability maps. A pixel is marked from `threshold` on; without one from .5 of a
+    map, and of a mask where it is not 0. Files are read one pair at a time. `tell` gets a row for each pair: its id,
+    and either its own figures (None where one is not defined) or `failure_kind` and `failure_message`. A pair that
+    fails is counted and enters no figure. UserError where a folder cannot be used.
     """
     pairs, without_golden = pairs_of(predicted, golden)
     scorer: _Kind = _Heatmaps() if kind == "heatmaps" else _Masks(soft, threshold)

@@ -13,7 +13,7 @@ Examples:
   flawscribe metrics heatmaps predicted/ golden/ --json
 
 \b
-Files are paired by name, without the extension, below the two folders. segment: masks, non-zero is
+Files are paired by name, without the extension, below the two folders. segment: masks, what is not 0 is
 defective; with --soft the predicted ones are probability maps. heatmaps: maps on both sides. A map is
 a grey picture of 8 or 16 bits, a picture of floats, or a .npy file, in [0, 1]. Nothing is resized.
 Exit codes: 0 all pairs scored, 1 some failed, 2 usage, 3 set-up.
@@ -27,10 +27,8 @@ Exit codes: 0 all pairs scored, 1 some failed, 2 usage, 3 set-up.
 @click.option("--soft", is_flag=True, help="PREDICTED holds probability maps: pixel AUROC and AP too.")
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="Marked from this probability on (with --soft).",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Marked from this share of the full scale on; without it maps from 0.5, masks where not 0.",
 )
 @click.option("--rows", type=click.Path(path_type=Path), help="Also write a row a pair to this JSONL file.")
 @click.option("--force", is_flag=True, help="Let --rows replace a file that is there.")
@@ -40,7 +38,7 @@ def metrics(
     predicted: Path,
     golden: Path,
     soft: bool,
-    threshold: float,
+    threshold: float | None,
     rows: Path | None,
     force: bool,
     as_json: bool,
@@ -53,8 +51,8 @@ def metrics(
     from report.folders import evaluate_folders
     from report.markdown import page
 
-    if soft and kind == "heatmaps":
-        raise UserError("heatmaps are soft on both sides: leave --soft out")
+    if kind == "heatmaps" and (soft or threshold is not None):
+        raise UserError("heatmaps are soft on both sides: leave --soft and --threshold out")
     if rows is not None and rows.exists() and not force:
         raise UserError(f"{rows} is there already: give another file, or --force")
     lines: list[str] = []

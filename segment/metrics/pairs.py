@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from flawscribe.errors import UserError, one_line
-from flawscribe.images import ImageFailure, extensions, load_mask, open_picture, read_bytes
+from flawscribe.images import ImageFailure, extensions, load_mask
 from flawscribe.maps import load_map
 from flawscribe.records import FailureKind
+from segment.importers.mask_files import mask_file
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,6 @@ class PairFailure(Exception):
     def __init__(self, kind: FailureKind, message: str) -> None:
         super().__init__(one_line(message, 1000))
         self.kind = kind
-
-
-Read = Callable[[Path], np.ndarray]
 
 
 def pairs_of(predicted: Path, golden: Path) -> tuple[list[Pair], list[str]]:
@@ -69,37 +67,42 @@ def read_golden_mask(path: Path) -> np.ndarray:
     return load_mask(str(path), None)
 
 
-def read_mask(path: Path) -> np.ndarray:
-    """A predicted mask as bool (h, w): non-zero is marked.
-
-    ImageFailure as `load_mask` raises it, and where a grey picture holds several values besides 0: of
-    probabilities non-zero would mark nearly everything. A JPEG may: its compression spreads edges.
-    """
-    try:
-        image = open_picture(read_bytes(str(path)), str(path))
-    except ImageFailure as e:
-        raise ImageFailure(FailureKind.BAD_MASK, str(e)) from e
-    if image.format not in ("JPEG", "MPO") and (image.mode in ("L", "F") or image.mode.startswith("I")):
-        values = np.unique(np.asarray(image))
-        if np.count_nonzero(values) > 1:
-            told = (
-                f"{path} holds {len(values)} grey values, a mask 0 and one other: --soft takes probabilities"
-            )
-            raise ImageFailure(FailureKind.BAD_MASK, told)
-    return load_mask(str(path), None)
-
-
 def read_map(path: Path) -> np.ndarray:
     """A map as float32 (h, w) in [0, 1]; ImageFailure as `load_map` raises it."""
     return load_map(str(path))
 
 
-def opened(pair: Pair, read_predicted: Read, read_golden: Read) -> tuple[np.ndarray, np.ndarray]:
-    """The predicted and the golden array of a pair, of one size; PairFailure where there is no such pair."""
+def mask_pair(pair: Pair, threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """The predicted and the golden mask, bool (h, w) of one size; PairFailure where there is no such pair.
+
+    A predicted mask of several levels is refused without a `threshold` (see `mask_file`): of probabilities non-zero
+    would mark nearly everything.
+    """
+
+    def read(path: Path, golden: np.ndarray) -> np.ndarray:
+        mask = mask_file(path, (golden.shape[1], golden.shape[0]), threshold)
+        return np.zeros_like(golden) if mask is None else mask
+
+    return _opened(pair, read, read_golden_mask)
+
+
+def map_pair(
+    pair: Pair, read_golden: Callable[[Path], np.ndarray] = read_map
+) -> tuple[np.ndarray, np.ndarray]:
+    """The predicted map and the golden array, of one size; PairFailure where there is no such pair."""
+    return _opened(pair, lambda path, golden: read_map(path), read_golden)
+
+
+def _opened(
+    pair: Pair,
+    read: Callable[[Path, np.ndarray], np.ndarray],
+    read_golden: Callable[[Path], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
     if pair.predicted is None:
         raise PairFailure(FailureKind.MISSING_ANSWER, f"no prediction for {pair.golden}")
     try:
-        golden, predicted = read_golden(pair.golden), read_predicted(pair.predicted)
+        golden = read_golden(pair.golden)
+        predicted = read(pair.predicted, golden)
     except ImageFailure as e:
         raise PairFailure(e.kind, str(e)) from e
     if golden.shape != predicted.shape:

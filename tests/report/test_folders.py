@@ -97,17 +97,20 @@ def test_probabilities(folders: tuple[Path, Path]) -> None:
     assert figure(
         evaluate_folders("segment", soft, golden, soft=True, threshold=0.7)["masks"]["predicted"]["giou"]
     ) == (0, 2, 2)
-    refused = evaluate_folders("segment", soft, golden)  # maps where masks should be
-    assert refused["counts"]["failed"] == 7
-
-
-def test_soft_values_are_no_mask(folders: tuple[Path, Path]) -> None:
-    predicted, golden = folders
-    save(predicted / "a/missed.png", np.arange(1200, dtype=np.uint32).reshape(30, 40).astype(np.uint8))
+    (soft / "a/half.npy").unlink()
+    values[0, 0] = 0
+    save(soft / "a/half.png", (values * 255).astype(np.uint8))  # a map where a mask should be
     rows: list[dict[str, Any]] = []
-    evaluate_folders("segment", predicted, golden, tell=rows.append)
-    message = next(row["failure_message"] for row in rows if row["id"] == "a/missed")
-    assert "256 grey values" in message and "--soft" in message
+    refused = evaluate_folders("segment", soft, golden, tell=rows.append)
+    assert refused["counts"]["failed"] == 7
+    message = next(row["failure_message"] for row in rows if row["id"] == "a/half")
+    assert "2 levels" in message and "--threshold" in message
+    taken = evaluate_folders("segment", soft, golden, threshold=0.5)
+    assert figure(taken["masks"]["predicted"]["giou"]) == (
+        pytest.approx((399 / 400 + 1 / 3) / 2, abs=1e-6),
+        2,
+        2,
+    )
 
 
 def test_heatmaps(tmp_path: Path) -> None:
