@@ -7,7 +7,7 @@ from report.lines import Grid, Line, digits
 from report.mask_tables import grids
 from segment.metrics.cards import CARDS
 
-_NOTE = "Each cell: value (95 % interval), n where it differs from the row's, and what failed."
+_NOTE = "A cell is a value (95 % interval), n where it differs from the row's, and what failed."
 
 
 def page(figures: dict[str, Any]) -> str:
@@ -17,13 +17,15 @@ def page(figures: dict[str, Any]) -> str:
         f"# {'Heatmaps' if figures['kind'] == 'heatmaps' else 'Masks'}: {_cell(figures['predicted'])} against "
         f"{_cell(figures['golden'])}",
         "",
-        f"{counts['pairs']} golden files, {counts['failed']} of them without a figure"
+        f"{counts['pairs']} golden files, {counts['empty_golden']} of them with nothing marked; "
+        f"{counts['failed']} failed"
         + "".join(f", {n} {kind}" for kind, n in figures["failures"].items())
-        + f"; {counts['empty_golden']} with nothing marked; "
+        + "; "
         f"{counts['predictions_without_golden']} predictions without a golden file.",
     ]
     if figures["first_failure"]:
         out += ["", f"The first failure: {_cell(figures['first_failure'])}"]
+    out += ["", _NOTE]
     for grid in _grids(figures):
         out += [
             "",

@@ -105,7 +105,11 @@ def _every(section: dict[str, Any]) -> Grid:
     names = [name for name in CARDS if name in section[variants[0]]]
     found = {name: [section[v][name] for v in variants] for name in names}
     found |= {name: [section[name][v] for v in variants] for name in ("clean_marked", "false_area")}
-    rows = tuple((CARDS[name].title, cells[0]["n"], _lines(cells)) for name, cells in found.items())
+    rows = tuple(
+        (CARDS[name].title, cells[0]["n"], _lines(cells))
+        for name, cells in found.items()
+        if any(cell["n"] or cell["failed"] for cell in cells)
+    )
     notes = (
         "Means are over golden-defective images with a golden mask, cumulative figures over all their pixels or "
         "regions.",

@@ -262,14 +262,12 @@ CARDS: dict[str, Card] = {
 
 def as_markdown() -> str:
     """All cards as a Markdown table, as docs/metrics.md shows it."""
-    head = (
-        "| figure | name | what it is | over | range, best | empty golden mask | empty prediction | source |"
-    )
     rows = [
-        f"| {c.title} | `{name}` | {c.formula} | {c.over} | {c.range}, {'high' if c.higher else 'low'} "
-        f"| {c.empty_golden} | {c.empty_prediction} | {c.source} |".replace("|P", "\\|P").replace(
-            "|G", "\\|G"
-        )
-        for name, c in CARDS.items()
+        ("figure", "name", "what it is", "over", "range, best", "empty golden", "empty prediction", "source")
     ]
-    return "\n".join([head, "|---|---|---|---|---|---|---|---|", *rows]) + "\n"
+    for name, c in CARDS.items():
+        best = f"{c.range}, {'high' if c.higher else 'low'}"
+        told = (c.title, f"`{name}`", c.formula, c.over, best, c.empty_golden, c.empty_prediction, c.source)
+        rows.append(tuple(text.replace("|", "\\|") for text in told))
+    rows.insert(1, ("---",) * len(rows[0]))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -141,7 +141,7 @@ def test_the_verb(folders: tuple[Path, Path], tmp_path: Path) -> None:
     result = _run("segment", *folders, "--rows", rows)
     assert result.exit_code == 1, result.output
     for told in (
-        "7 golden files, 3 of them without a figure",
+        "7 golden files, 3 of them with nothing marked; 3 failed, 2 missing_answer, 1 bad_mask;",
         "The first failure: ",
         "| gIoU | 2 | 0.250 (0.000 – 0.500), 2 failed | 0.000 (0.000 – 0.000) | 0.333",
         "2-class mIoU",

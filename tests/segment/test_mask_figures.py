@@ -1,5 +1,8 @@
 """Figures over many images: means and ratios of sums, with intervals over whole images."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -138,4 +141,14 @@ def test_every_figure_has_its_card() -> None:
     }
     for name, card in CARDS.items():
         assert card.direction in ("higher is better", "lower is better") and f"`{name}`" in as_markdown()
+        assert card.low is None or card.high is None or card.low < card.high
         assert all([card.title, card.formula, card.over, card.range, card.empty_golden, card.source])
+
+
+def test_the_page_shows_the_cards_and_what_its_example_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
+    assert text.endswith(as_markdown())
+    found = re.search(r"^```python\n(.*?)^```\n\n^```text\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert found
+    exec(found[1], {})
+    assert capsys.readouterr().out == found[2]
