@@ -1,0 +1,205 @@
+"""A trained head's figures on balanced pairs of scenes of a seed that nothing was trained on (88001).
+
+    python scripts/evaluate_segment.py --work /tmp/held --model head/ --scenes 250
+
+Beside the head stand nano's packaged one, an empty and a full mask. Of each base scene six rows: one clean picture, three
+with a defect, two in which the prompt asked for what looks wrong. With a head that follows descriptions, nano describes the
+pictures, and the masks that follow its words are compared with the others, picture by picture. Intervals are bootstrapped
+over base scenes. Each set of answers stands in a run directory of its own under --work; started again, it goes on where it was.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from flawscribe.inputs import open_run
+from flawscribe.records import MaskPrediction
+from flawscribe.runs import Run, record_of
+from flawscribe.statistics import Estimate, bootstrap, share
+from scenes.dataset import write_scenes
+from segment.checkpoint import read_config
+from segment.metrics import Overlap, overlap
+from segment.rle import decode
+from segment.stage import segment_run
+
+SEED = 88_001
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One row: its base scene, arm, golden values, and what a head answered."""
+
+    base: str
+    arm: str
+    defective: bool
+    justified: bool
+    quality: float
+    p: float
+    estimate: float
+    marked: bool
+    mask: Overlap
+    size: int
+
+
+def answered(run: Run) -> list[Answered]:
+    """The rows of a run's stage `segment`, in the samples' order."""
+    rows, found = run.lookup("segment"), []
+    for sample in run.samples():
+        row, golden = rows(sample.id), sample.golden
+        if row is None or golden is None or golden.quality is None:
+            raise SystemExit(f"{sample.id} has no answer or nothing to compare with")
+        answer = record_of(row, MaskPrediction, "segment")
+        with Image.open(sample.image) as picture:
+            shape = (picture.height, picture.width)
+        truth = np.zeros(shape, dtype=bool)
+        if golden.mask is not None:
+            with Image.open(golden.mask) as mask:
+                truth = np.asarray(mask.convert("L")) > 0
+        marked = np.zeros(shape, dtype=bool) if answer.rle is None else decode(answer.rle)
+        found.append(
+            Answered(
+                base=str(sample.meta["pair"]),
+                arm=str(sample.meta["arm"]),
+                defective=golden.defective,
+                justified=bool(sample.meta["justified"]),
+                quality=golden.quality,
+                p=answer.p_mask or 0.0,
+                estimate=answer.quality or 0.0,
+                marked=answer.rle is not None,
+                mask=overlap(marked, truth),
+                size=truth.size,
+            )
+        )
+    return found
+
+
+def over_bases(statistic: Callable[[list[Answered]], float], rows: list[Answered]) -> Estimate:
+    """A statistic of rows with an interval over resampled base scenes."""
+    bases: dict[str, list[Answered]] = {}
+    for row in rows:
+        bases.setdefault(row.base, []).append(row)
+    groups = list(bases.values())
+    estimate = bootstrap(
+        lambda picks: statistic([row for i in picks for row in groups[int(i)]]),
+        np.arange(len(groups)),
+        resamples=500,
+    )
+    return Estimate(estimate.value, estimate.low, estimate.high, len(rows))
+
+
+def giou(rows: list[Answered]) -> float:
+    return float(np.mean([r.mask.iou for r in rows]))
+
+
+def ciou(rows: list[Answered]) -> float:
+    union = sum(r.mask.both + r.mask.predicted_only + r.mask.golden_only for r in rows)
+    return sum(r.mask.both for r in rows) / max(union, 1)
+
+
+def f1(rows: list[Answered]) -> float:
+    return float(np.mean([r.mask.f1 for r in rows]))
+
+
+def pooled_f1(rows: list[Answered]) -> float:
+    return 2 * ciou(rows) / (1 + ciou(rows))
+
+
+def auc(rows: list[Answered]) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score([r.defective for r in rows], [r.p for r in rows]))
+
+
+def srcc(rows: list[Answered]) -> float:
+    from scipy.stats import spearmanr
+
+    return float(spearmanr([r.quality for r in rows], [r.estimate for r in rows]).statistic)
+
+
+def line(name: str, e: Estimate) -> str:
+    """One line of a table."""
+    if e.value is None:
+        return f"  {name:<46}    –{'':<18}{e.n:>7}"
+    interval = f"{e.low:.3f} – {e.high:.3f}" if e.low is not None else ""
+    return f"  {name:<46}{e.value:.3f}  {interval:<16}{e.n:>7}"
+
+
+def table(title: str, rows: list[Answered]) -> None:
+    """A head's figures."""
+    sick = [r for r in rows if r.defective]
+    plain = [r for r in rows if r.arm in ("clean", "anomaly")]
+    clean, asked = [r for r in rows if r.arm == "clean"], [r for r in rows if r.justified]
+    print(f"\n{title:<48}value  95 % interval        n")
+    for name, statistic in (("gIoU", giou), ("cIoU", ciou), ("Pixel F1, mean of images", f1)):
+        print(line(name, over_bases(statistic, sick)))
+    print(line("Pixel F1, all pixels together", over_bases(pooled_f1, sick)))
+    print(line("Clean pictures marked", share(sum(r.marked for r in clean), len(clean))))
+    print(line("Justified pictures marked", share(sum(r.marked for r in asked), len(asked))))
+    print(line("AUC of P(defective), plain pairs", over_bases(auc, plain)))
+    print(line("SRCC of the quality, without justified", over_bases(srcc, [r for r in rows if not r.justified])))
+
+
+def baselines(rows: list[Answered]) -> None:
+    """What an empty and a full mask reach on the same pictures."""
+    sick = [r for r in rows if r.defective]
+    share_of = [(r.mask.both + r.mask.golden_only) / r.size for r in sick]
+    print(f"\n{'Baselines':<48}value")
+    print("  Empty mask: gIoU, cIoU, F1                    0.000")
+    full = float(np.sum([s * r.size for s, r in zip(share_of, sick, strict=True)]) / sum(r.size for r in sick))
+    print(f"  Full mask: gIoU                               {np.mean(share_of):.3f}")
+    print(f"  Full mask: cIoU                               {full:.3f}")
+    print(f"  Full mask: pixel F1, mean of images           {np.mean([2 * s / (1 + s) for s in share_of]):.3f}")
+
+
+def told(rows: list[Answered], following: list[Answered]) -> None:
+    """Masks that follow nano's descriptions against those that do not, on the same pictures."""
+    pairs = [(a, b) for a, b in zip(rows, following, strict=True) if a.defective]
+    gain: dict[str, list[float]] = {}
+    for a, b in pairs:
+        gain.setdefault(a.base, []).append(b.mask.iou - a.mask.iou)
+    print(f"\n{'Following the descriptions':<48}value  95 % interval        n")
+    print(line("gIoU", over_bases(giou, [b for _, b in pairs])))
+    print(line("Pixel F1, mean of images", over_bases(f1, [b for _, b in pairs])))
+    difference = bootstrap(np.mean, [float(np.mean(v)) for v in gain.values()])
+    print(line("gIoU, more than without (paired)", difference))
+
+
+def main() -> None:
+    """Read the arguments and print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, required=True, help="folder for scenes and runs")
+    parser.add_argument("--model", required=True, help="folder of the head")
+    parser.add_argument("--scenes", type=int, default=250, help="base scenes (default 250), six rows of each")
+    parser.add_argument("--no-describe", action="store_true", help="leave the descriptions out")
+    args = parser.parse_args()
+    manifest = args.work / "scenes" / "manifest.jsonl"
+    if not manifest.exists():
+        write_scenes(manifest.parent, args.scenes, SEED, pairs=True)
+
+    def run_of(name: str, **how: Any) -> list[Answered]:
+        run = open_run(str(manifest), str(args.work / name))
+        if how.get("prompt_with"):
+            from describe.stage import describe_run
+
+            describe_run(run, model="nano", engine="transformers")
+        segment_run(run, **how)
+        return answered(run)
+
+    name = Path(args.model).resolve().name
+    ours = run_of(name, model=args.model)
+    table(f"{args.model}", ours)
+    table("nano, as packaged", run_of("packaged", model="nano"))
+    baselines(ours)
+    if read_config(Path(args.model)).text is not None and not args.no_describe:
+        told(ours, run_of("described", model=args.model, prompt_with="describe", redo=True))
+
+
+if __name__ == "__main__":
+    main()
