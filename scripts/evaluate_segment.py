@@ -2,10 +2,11 @@
 
     python scripts/evaluate_segment.py --work /tmp/held --model head/ --scenes 250
 
-Beside the head stand nano's packaged one, an empty and a full mask. Of each base scene six rows: one clean picture, three
-with a defect, two in which the prompt asked for what looks wrong. With a head that follows descriptions, nano describes the
-pictures, and the masks that follow its words are compared with the others, picture by picture. Intervals are bootstrapped
-over base scenes. Each set of answers stands in a run directory of its own under --work; started again, it goes on where it was.
+Beside the head stand nano's packaged one, an empty and a full mask. Of each base scene six rows: one clean
+picture, three with a defect, two in which the prompt asked for what looks wrong. With a head that follows
+descriptions, nano describes the pictures, and the masks that follow its words are compared with the others,
+picture by picture. Intervals are bootstrapped over base scenes. Each set of answers stands in a run directory of
+its own under --work; started again, it goes on where it was.
 """
 
 import argparse
@@ -141,7 +142,9 @@ def table(title: str, rows: list[Answered]) -> None:
     print(line("Clean pictures marked", share(sum(r.marked for r in clean), len(clean))))
     print(line("Justified pictures marked", share(sum(r.marked for r in asked), len(asked))))
     print(line("AUC of P(defective), plain pairs", over_bases(auc, plain)))
-    print(line("SRCC of the quality, without justified", over_bases(srcc, [r for r in rows if not r.justified])))
+    print(
+        line("SRCC of the quality, without justified", over_bases(srcc, [r for r in rows if not r.justified]))
+    )
 
 
 def baselines(rows: list[Answered]) -> None:
@@ -150,10 +153,14 @@ def baselines(rows: list[Answered]) -> None:
     share_of = [(r.mask.both + r.mask.golden_only) / r.size for r in sick]
     print(f"\n{'Baselines':<48}value")
     print("  Empty mask: gIoU, cIoU, F1                    0.000")
-    full = float(np.sum([s * r.size for s, r in zip(share_of, sick, strict=True)]) / sum(r.size for r in sick))
+    full = float(
+        np.sum([s * r.size for s, r in zip(share_of, sick, strict=True)]) / sum(r.size for r in sick)
+    )
     print(f"  Full mask: gIoU                               {np.mean(share_of):.3f}")
     print(f"  Full mask: cIoU                               {full:.3f}")
-    print(f"  Full mask: pixel F1, mean of images           {np.mean([2 * s / (1 + s) for s in share_of]):.3f}")
+    print(
+        f"  Full mask: pixel F1, mean of images           {np.mean([2 * s / (1 + s) for s in share_of]):.3f}"
+    )
 
 
 def told(rows: list[Answered], following: list[Answered]) -> None:

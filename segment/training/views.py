@@ -84,9 +84,9 @@ def framed_mask(mask: np.ndarray | None, view: View, encoder: Framing, side: int
     taken = frame_size(view.size, encoder)
     cut = torch.from_numpy(mask[y0:y1, x0:x1].astype(np.float32))[None, None]
     large = torch.zeros(1, 1, encoder.side, encoder.side)
-    larger = taken[0] >= view.size[0]
+    # As the picture is scaled, so that both keep to each other.
     large[..., : taken[0], : taken[1]] = interpolate(
-        cut, size=taken, mode="nearest-exact" if larger else "area"
+        cut, size=taken, mode="bilinear", align_corners=False, antialias=True
     )
     return (interpolate(large, size=side, mode="area")[0, 0] * 255).round().byte().numpy()
 

@@ -15,13 +15,12 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 from safetensors.torch import load_file
+from small_sam import save_sam
 
 from flawscribe.errors import SetupError, UserError
 from flawscribe.inputs import open_run
 from flawscribe.records import MaskPrediction
 from scenes.dataset import write_scenes
-from small_sam import save_sam
-
 from segment.checkpoint import load_head, save_head
 from segment.encoders import load_encoder
 from segment.head import head_over
@@ -131,7 +130,9 @@ def test_a_sam_checkpoint_and_pictures_of_any_shape(tmp_path: Path) -> None:
         blobs.save(tmp_path / "d" / f"{i}.png")
         Image.fromarray(mask).save(tmp_path / "d" / f"{i}-mask.png")
         more = {"mask": f"{i}-mask.png", "descriptions": ["A hole."]} if i % 2 else {}
-        rows.append({"id": str(i), "image": f"{i}.png", "defective": bool(i % 2), "quality": 2 + i % 2} | more)
+        rows.append(
+            {"id": str(i), "image": f"{i}.png", "defective": bool(i % 2), "quality": 2 + i % 2} | more
+        )
     (tmp_path / "d" / "manifest.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     result = CliRunner().invoke(
         verb,
@@ -144,7 +145,7 @@ def test_a_sam_checkpoint_and_pictures_of_any_shape(tmp_path: Path) -> None:
     (answer,) = predict(head, [Image.new("RGB", (70, 200))])
     assert answer.p_mask is not None
     shutil.rmtree(sam)
-    with pytest.raises(SetupError, match="the encoder of .* cannot be loaded"):
+    with pytest.raises(SetupError, match=r"the encoder of .* cannot be loaded"):
         load_head(tmp_path / "head")
     torch.manual_seed(1)
     save_sam(sam, sure=False)

@@ -87,7 +87,13 @@ def answers(p: list[float], both: list[int], marked: list[int], golden: list[int
     wide = lambda values: np.repeat(np.array(values)[:, None], len(GRID), 1)  # noqa: E731
     n = len(p)
     return Answers(
-        np.array(p), np.full((n, 2), 3.0), np.array(golden), wide(both), wide(marked), wide(both), wide(marked)
+        np.array(p),
+        np.full((n, 2), 3.0),
+        np.array(golden),
+        wide(both),
+        wide(marked),
+        wide(both),
+        wide(marked),
     )
 
 
