@@ -17,6 +17,7 @@ from segment.training.data import Example, strict_mask
 from segment.training.store import Store, key
 from segment.training.views import framed_mask, framed_view, inside, view_of
 
+_FORM = "1"  # of what is kept: another number where it is computed in another way
 Item = tuple[Example, int]  # an example and the number of its view
 
 
@@ -126,7 +127,7 @@ class Cache:
         example, number = item
         if (found := self._keys.get((example.id, number))) is None:
             view = view_of(example, number)
-            picture = key(example.digest, view.key, self._encoder.digest)
+            picture = key(_FORM, example.digest, view.key, self._encoder.digest)
             found = {"embedding": picture, "mask": key(picture, example.mask_digest or "")}
             if self._detail:
                 found["detail"] = picture
