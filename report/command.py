@@ -25,7 +25,7 @@ Exit codes: 0 written, 2 usage, 3 set-up.
     "--descriptions",
     help="Fill the run with descriptions made elsewhere (JSONL, CSV, Parquet), judged by claims.",
 )
-@click.option("--masks", help="Fill the run with masks made elsewhere (a folder of ID.png).")
+@click.option("--masks", help="Fill the run with masks made elsewhere (a folder of ID.png, or a COCO file).")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def report(
     input: str, out: str | None, gallery: int, descriptions: str | None, masks: str | None, as_json: bool

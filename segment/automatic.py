@@ -18,11 +18,10 @@ from segment.components import instance
 from segment.encoders import Encoder, Features, frame_points
 from segment.places import Place, places
 from segment.postprocess import Enlarged, logit, marked
-from segment.prompted import encoded, together
+from segment.prompted import encoded, prompts_at_once, together
 from segment.rle import encode_runs
 
 POINTS = 32  # a side
-_AT_ONCE = 64
 _LEAST_SCORE, _LEAST_STABILITY, _OFFSET = 0.88, 0.95, 1.0
 _DOUBLE = 0.7  # IoU of boxes
 _MOST = 200  # proposals kept of a picture
@@ -71,7 +70,7 @@ class Automatic:
         x, y = torch.meshgrid(at * size[1], at * size[0], indexing="xy")
         points = frame_points(torch.stack([x, y], -1).reshape(-1, 1, 2), taken, size)
         logits, scores = torch.zeros(0, *[4 * self.encoder.grid] * 2), torch.zeros(0)
-        for some in points.split(_AT_ONCE):
+        for some in points.split(prompts_at_once(self.encoder)):
             more, sure = self._decode(features, some, taken)
             logits, scores = self._best(torch.cat([logits, more]), torch.cat([scores, sure]), taken)
         return Proposals(logits, scores)

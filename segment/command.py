@@ -31,7 +31,7 @@ _SHARE = click.FloatRange(0, 1)
 )
 @click.option(
     "--prompt-with",
-    metavar="describe|automatic",
+    type=click.Choice(["describe", "automatic"]),
     help="Follow the run's descriptions: their boxes (or words, where the head knows them), "
     "or SAM's own masks ranked by them.",
 )

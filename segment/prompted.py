@@ -12,7 +12,7 @@ from segment.encoders import Encoder, Features, frame, frame_points
 from segment.postprocess import Enlarged, logit, marked
 from segment.rle import area_of, encode_runs, union
 
-_PROMPTS = 64  # decoded together
+_PROMPTS = {"cpu": 8, "cuda": 64}  # decoded together: each takes some 25 MB of a full-sized SAM's decoder
 
 
 class Prompted:
@@ -35,9 +35,10 @@ class Prompted:
         size = (image.height, image.width)
         boxes = frame_points(torch.tensor([f.box for f in boxed]), taken, size)
         found: list[Instance] = []
-        for at in range(0, len(boxed), _PROMPTS):
-            masks, scores = self._decode(features, boxes[at : at + _PROMPTS])
-            for finding, mask, score in zip(boxed[at:], masks, scores.tolist(), strict=False):
+        step = prompts_at_once(self.encoder)
+        for at in range(0, len(boxed), step):
+            masks, scores = self._decode(features, boxes[at : at + step])
+            for finding, mask, score in zip(boxed[at : at + step], masks, scores.tolist(), strict=True):
                 rle = encode_runs(
                     marked(Enlarged(mask, self.encoder.side, taken, size), self._threshold, size)
                 )
@@ -57,6 +58,11 @@ def together(found: Sequence[Instance]) -> MaskPrediction:
     rle = union([one.rle for one in found])
     area = area_of(rle) / (rle.size[0] * rle.size[1]) if rle else 0.0
     return MaskPrediction(rle=rle, area=area, instances=tuple(found))
+
+
+def prompts_at_once(encoder: Encoder) -> int:
+    """How many prompts go through the decoder together."""
+    return _PROMPTS.get(encoder.device.type, _PROMPTS["cpu"])
 
 
 def encoded(encoder: Encoder, image: Image.Image) -> tuple[Features, tuple[int, int]]:

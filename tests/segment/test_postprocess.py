@@ -1,7 +1,9 @@
 """The quick ways give what the obvious slow ones give, and their memory stays flat."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,3 +95,37 @@ def test_memory_does_not_grow_with_masks_of_large_pictures() -> None:
     few, many = peak(5), peak(100)
     assert many < 600  # MB; at full size as float32 one mask is 49 MB
     assert many - few < 50
+
+
+PROMPTED = """
+import resource, sys
+from pathlib import Path
+from PIL import Image
+from flawscribe.records import Description, Finding
+from segment.encoders import load_encoder
+from segment.prompted import Prompted, encoded
+from small_sam import save_sam
+
+sam = Prompted(load_encoder(str(save_sam(Path(sys.argv[1]) / "sam", side=1024))))
+image = Image.effect_noise((4032, 3024), 60).convert("RGB")
+boxes = [(40.0 * n, 20.0 * n, 40.0 * n + 900, 20.0 * n + 900) for n in range(100)]
+found = tuple(Finding(text=str(n), box=box) for n, box in enumerate(boxes))
+sam.described(image, Description(defective=True, text="one", findings=found[:1]))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+answer = sam.described(image, Description(defective=True, text="all", findings=found))
+assert len(answer.instances) == 100 and answer.rle.size == (3024, 4032)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.slow
+def test_a_hundred_prompts_on_a_large_picture_take_little_more_than_one(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", PROMPTED, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert float(done.stdout) < 600  # MB

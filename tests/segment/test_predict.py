@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from flawscribe.errors import SetupError
+from flawscribe.models import nano_head_path
 from nano.build import new_head
 from segment.checkpoint import load_head, save_head
 from segment.encoders import frame, unframe
 from segment.head import DefectHead
+from segment.marking import Marking
 from segment.predict import predict
-from segment.rle import decode
+from segment.rle import decode, union
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +80,60 @@ def test_folder_without_a_head_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"format": "something else"}')
     with pytest.raises(SetupError, match="holds no defect head"):
         load_head(tmp_path)
+
+
+def blobs(width: int, height: int) -> Image.Image:
+    rng = np.random.default_rng(width)
+    small = Image.fromarray(rng.integers(0, 255, (6, 8, 3), np.uint8))
+    return small.resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def nano() -> DefectHead:
+    return load_head(nano_head_path())
+
+
+def test_masks_are_the_enlarged_logits_above_the_threshold(nano: DefectHead) -> None:
+    image = blobs(300, 210)
+    framed, taken = frame(image, nano)
+    with torch.no_grad():
+        out = nano(framed[None])
+    logits = interpolate(out.mask[None], size=(nano.side, nano.side), mode="bilinear", align_corners=False)
+    inner = logits[..., : taken[0], : taken[1]]
+    whole = interpolate(inner, size=(210, 300), mode="bilinear", align_corners=False)[0, 0].sigmoid().numpy()
+    for threshold in (0.02, 0.3, 0.9):
+        (answer,) = predict(nano, [image], Marking(threshold=threshold, presence=0))
+        mask = decode(answer.rle) if answer.rle else np.zeros((210, 300), bool)
+        differ = mask != (whole >= threshold)
+        assert (abs(whole[differ] - threshold) < 1e-3).all()
+        assert answer.area == pytest.approx(mask.mean())
+
+
+def test_thresholds_are_the_heads_own_unless_given(nano: DefectHead) -> None:
+    image = blobs(128, 128)
+    own = nano.config
+    given = Marking(threshold=own.mask_threshold, presence=own.presence_threshold)
+    assert predict(nano, [image]) == predict(nano, [image], given)
+    (none,) = predict(nano, [image], Marking(threshold=0, presence=1))
+    (everything,) = predict(nano, [image], Marking(threshold=0, presence=0))
+    assert none.rle is None and none.area == 0
+    assert everything.area == 1
+
+
+def test_tiles_add_to_the_whole_and_keep_its_quality(nano: DefectHead) -> None:
+    images = [blobs(260, 170), blobs(90, 300)]
+    low = {"threshold": 0.05, "presence": 0.0}
+    for one, more in zip(
+        predict(nano, images, Marking(**low)), predict(nano, images, Marking(**low, tiles=3)), strict=True
+    ):
+        assert more.p_mask >= one.p_mask
+        assert (more.quality, more.quality_if_intended) == (one.quality, one.quality_if_intended)
+        assert more.area >= one.area
+        if one.rle is not None:
+            assert more.rle is not None and (decode(more.rle) | ~decode(one.rle)).all()
+
+
+def test_components_are_the_masks_regions(nano: DefectHead) -> None:
+    (answer,) = predict(nano, [blobs(400, 300)], Marking(threshold=0.05, presence=0, components=True))
+    assert answer.rle is not None
+    assert union([instance.rle for instance in answer.instances]) == answer.rle
