@@ -46,7 +46,7 @@ def train() -> None:
 @click.option(
     "--views", default=4, show_default=True, type=click.IntRange(1, 64), help="Views of each image."
 )
-@click.option("--epochs", default=20, show_default=True, type=click.IntRange(1), help="At most.")
+@click.option("--epochs", default=12, show_default=True, type=click.IntRange(1), help="At most.")
 @click.option(
     "--batch", default=16, show_default=True, type=click.IntRange(1), help="Images a step, over all GPUs."
 )

@@ -41,7 +41,7 @@ class Arguments:
     text: str | None = "hashed"
     refine: bool = True
     views: int = 4
-    epochs: int = 20
+    epochs: int = 12
     batch: int = 16
     rate: float = 2e-4
     decay: float = 0.05
