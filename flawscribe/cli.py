@@ -93,8 +93,10 @@ class Verbs(click.Group):
             raise click.UsageError(f"no verb {name!r}.{did_you_mean(name, VERBS)}")
         module, attribute = VERBS[name][0].split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        if _DEBUG not in command.params:
-            command.params.append(_DEBUG)
+        parts = command.commands.values() if isinstance(command, click.Group) else ()
+        for one in (command, *parts):
+            if _DEBUG not in one.params:
+                one.params.append(_DEBUG)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

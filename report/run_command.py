@@ -41,7 +41,9 @@ Exit codes: 0 all rows ok, 1 some rows failed, 2 usage, 3 set-up, 4 a mistake of
     metavar="NAME",
     help="Environment variable that holds the judge's key.",
 )
-@click.option("--masks", help="Masks made elsewhere, a folder of ID.png or a COCO file: no mask head is asked.")
+@click.option(
+    "--masks", help="Masks made elsewhere, a folder of ID.png or a COCO file: no mask head is asked."
+)
 @click.option(
     "--redo", multiple=True, metavar="STAGE", help="Start describe, segment or judge again; may be repeated."
 )

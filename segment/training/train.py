@@ -28,6 +28,22 @@ from segment.training.scoring import choose, scores
 from segment.training.split import split
 
 _PLAN, _CACHE = "plan.json", "cache"
+_BEFORE = (
+    "digests.jsonl",
+    "pictures",
+    _CACHE,
+)  # what is there before a training begins, of one that could not
+_MADE = (
+    "config.json",
+    "model.safetensors",
+    "CARD.md",
+    "curves.png",
+    "training.json",
+    _PLAN,
+    LOG,
+    STATE,
+    BEST,
+)
 Tell = Callable[[str], None]
 
 
@@ -154,22 +170,15 @@ def _plain(arguments: Arguments) -> dict[str, Any]:
 
 def _prepare(out: Path, force: bool) -> None:
     """A folder that is new, or holds an earlier training; with `force` that makes way, all but its cache."""
-    if out.is_dir() and any(out.iterdir()) and not (out / _PLAN).is_file():
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is no folder: give a new one with -o")
+    begun = (out / _PLAN).is_file()
+    if out.is_dir() and not begun and any(p.name not in _BEFORE for p in out.iterdir()):
         raise UserError(f"{out} holds something else than a training: give a new folder with -o")
     out.mkdir(parents=True, exist_ok=True)
     if force:
-        for name in (
-            "config.json",
-            "model.safetensors",
-            "CARD.md",
-            "curves.png",
-            "training.json",
-            LOG,
-            STATE,
-            BEST,
-        ):
+        for name in _MADE:
             (out / name).unlink(missing_ok=True)
-        (out / _PLAN).unlink(missing_ok=True)
         shutil.rmtree(out / "tensorboard", ignore_errors=True)
 
 

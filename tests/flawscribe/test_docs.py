@@ -32,7 +32,9 @@ def prose(page: Path) -> str:
 def options(verb: str) -> set[str]:
     command = cli.get_command(click.Context(cli), verb)
     assert command
-    return {name for option in command.params for name in option.opts} | {"--help", "-h"}
+    parts = command.commands.values() if isinstance(command, click.Group) else ()
+    params = [option for one in (command, *parts) for option in one.params]
+    return {name for option in params for name in option.opts} | {"--help", "-h"}
 
 
 def anchors(page: Path) -> set[str]:

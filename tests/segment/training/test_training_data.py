@@ -11,6 +11,7 @@ from PIL import Image
 from flawscribe.errors import UserError
 from segment.training.data import check_enough, data_digest, read_examples
 from segment.training.split import groups_of, split
+from segment.training.train import Arguments, train
 from segment.training.views import framed_mask, show, view_of
 
 Rows = list[dict[str, object]]
@@ -204,3 +205,15 @@ def test_views_cut_the_mask_as_they_cut_the_picture_and_never_through_it(tmp_pat
             covered = shares.sum() * max(view.size) ** 2 / 64**2
             assert covered == pytest.approx(mask.sum(), rel=0.03)
             assert not framed_mask(None, view, Frame(), 64).any()
+
+
+def test_data_that_was_mended_may_use_the_same_folder(tmp_path: Path) -> None:
+    rows = data(tmp_path / "d")
+    spoil_empty(tmp_path / "d", rows)
+    arguments = Arguments(data=str(written(tmp_path / "d", rows)))
+    for _ in range(2):
+        with pytest.raises(UserError, match="its mask is empty"):
+            train(arguments, tmp_path / "head")
+    (tmp_path / "head" / "somebodys.txt").touch()
+    with pytest.raises(UserError, match="something else than a training"):
+        train(arguments, tmp_path / "head")
