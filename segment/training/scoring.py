@@ -7,6 +7,7 @@ import numpy as np
 
 from segment.training.data import Example
 
+_CONFIDENCE = 0.9
 GRID = np.round(np.arange(0.2, 0.81, 0.05), 2)
 """The thresholds of a pixel's probability among which validation chooses."""
 
@@ -80,14 +81,14 @@ def scores(
 def choose(examples: Sequence[Example], a: Answers, most: float) -> tuple[float, float]:
     """The thresholds (of a pixel, of P(defective)) with the best gIoU that mark at most `most` of the flawless images.
 
-    So few that the next flawless image would be marked with a probability of at most `most`: (k + 1) / (n + 1), as
-    in split conformal prediction (Vovk et al. 2005), where that is possible. Without flawless images P(defective)
-    decides nothing.
+    So few of those are marked here that among all flawless images it is at most `most` with a confidence of 90 % (the
+    upper bound of Clopper and Pearson, as in Bates et al. 2021, risk-controlling prediction sets); of too few
+    to say that, none. Without flawless images P(defective) decides nothing.
     """
     sick = np.array([e.mask is not None for e in examples])
     clean = np.array([not e.defective and not e.asked for e in examples])
+    allowed = tolerated(int(clean.sum()), most)
     best = (-1.0, 0.5, 0.0)
-    allowed = max(0, int(np.floor(most * (clean.sum() + 1))) - 1)
     for at, threshold in enumerate(GRID):
         shown = np.sort(a.p[clean & (a.marked[:, at] > 0)])[::-1]
         least = 0.0 if len(shown) <= allowed else float(shown[allowed])
@@ -98,6 +99,15 @@ def choose(examples: Sequence[Example], a: Answers, most: float) -> tuple[float,
         if giou > best[0]:
             best = (giou, float(threshold), presence)
     return best[1], best[2]
+
+
+def tolerated(n: int, most: float) -> int:
+    """How many of n may be marked, so that the share of all is at most `most` with a confidence of 90 %."""
+    from scipy.stats import beta
+
+    marked = np.arange(n)
+    bound = beta.ppf(_CONFIDENCE, marked + 1, n - marked)
+    return n if most >= 1 else max(0, int((bound <= most).sum()) - 1)
 
 
 def _above(p: float, values: np.ndarray) -> float:

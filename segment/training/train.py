@@ -102,8 +102,11 @@ def train(
     check_enough(parts, detect=arguments.weights.detection > 0)
     encoder = load_encoder(arguments.encoder, str(accelerator.device))
     digest = data_digest(examples)
-    if main and (done := _same(arguments, digest, encoder.digest, out)) is not None:
-        return done
+    finished: list[Any] = [_same(arguments, digest, encoder.digest, out) if main else None]
+    broadcast_object_list(finished)
+    if finished[0] is not None:
+        figures: dict[str, float] = finished[0]
+        return figures
     head, started = _start(arguments, encoder)
     head = head.to(accelerator.device)
     learning = sum(p.numel() for p in trained(head).values())
