@@ -35,13 +35,13 @@ _BREAKDOWNS = (
     ),
 )
 _GROUP_COLUMNS = (
-    ("giou", (True, True)),
-    ("ciou", (True, True)),
-    ("pixel_f1", (False, True)),
-    ("boundary_f", (False, False)),
-    ("region_recall_50", (False, True)),
+    ("giou", BASELINES),
+    ("ciou", BASELINES[1:]),
+    ("pixel_f1", BASELINES[1:]),
+    ("boundary_f", ()),
+    ("region_recall_50", ()),
 )
-"""The figures of a group, and whether the empty and the full mask stand beside them."""
+"""The figures of a group, and the baselines beside them where these are not 0 always or nearly."""
 _MOST_LETTERS = 60
 
 
@@ -87,13 +87,14 @@ def grids(section: dict[str, Any]) -> list[Grid]:
     found = [_every(section), _regions(section)]
     for name, title, note in _BREAKDOWNS:
         if groups := section.get(name):
-            found.append(_groups(title, note, groups))
+            found.append(_groups(title, note, groups, variants_of(section)))
     return [grid for grid in found if grid.rows]
 
 
 def variants_of(section: dict[str, Any]) -> list[str]:
-    """The kinds of masks that a section has."""
-    return [name for name in TITLES if name in section]
+    """The kinds of masks that a section has; where nothing gates them, gated and raw are the same and one stands."""
+    same = ("raw",) if section.get("gated_by", True) is None else ()
+    return [name for name in TITLES if name in section and name not in same]
 
 
 def _lines(entries: Sequence[dict[str, Any]]) -> tuple[Line, ...]:
@@ -136,12 +137,12 @@ def _regions(section: dict[str, Any]) -> Grid:
     return Grid("Golden regions found, by their size", titles, tuple(rows), (note,))
 
 
-def _groups(title: str, note: str, groups: dict[str, Any]) -> Grid:
-    variants = variants_of(next(iter(groups.values())))
+def _groups(title: str, note: str, groups: dict[str, Any], variants: list[str]) -> Grid:
     columns = []
-    for name, (empty, full) in _GROUP_COLUMNS:
-        shown = {"empty": empty, "full": full}
-        columns += [(name, v) for v in variants if shown.get(v, True)]
+    for name, baselines in _GROUP_COLUMNS:
+        # Of masks that are not blanked there is one more column alone: the table would be too wide.
+        shown = (variants[0], *(("raw",) if name == "giou" and "raw" in variants else ()), *baselines)
+        columns += [(name, v) for v in shown]
     rows = [
         (
             SIZE_TITLES.get(group, on_one_line(group, _MOST_LETTERS)),
@@ -150,9 +151,9 @@ def _groups(title: str, note: str, groups: dict[str, Any]) -> Grid:
         )
         for group, figures in groups.items()
     ]
-    titles = tuple(f"{_short(name)}, {TITLES[v]}" for name, v in columns)
+    titles = tuple(f"{_short(name)}, {TITLES[v].replace('-mask baseline', ' mask')}" for name, v in columns)
     told = (
-        note,
-        "n counts images with a golden mask, failed ones too. The empty mask's F1, outlines and regions are 0.",
+        f"{note} n counts images with a golden mask, failed ones too.",
+        "Left out: the empty mask's cIoU, F1, outlines and regions are 0, the full mask's outlines too.",
     )
     return Grid(title, titles, tuple(rows), told)

@@ -269,5 +269,4 @@ def as_markdown() -> str:
         best = f"{c.range}, {'high' if c.higher else 'low'}"
         told = (c.title, f"`{name}`", c.formula, c.over, best, c.empty_golden, c.empty_prediction, c.source)
         rows.append(tuple(text.replace("|", "\\|") for text in told))
-    rows.insert(1, ("---",) * len(rows[0]))
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
