@@ -15,6 +15,8 @@ from segment.metrics.overlaps import same_size
 
 TOLERANCE = 0.008
 """Share of the picture's diagonal."""
+_SPARSE = 50_000  # points up to which a tree is quicker than distances over the whole picture
+_TILE = 1024
 
 
 @dataclass(frozen=True)
@@ -45,39 +47,54 @@ def tolerance(shape: tuple[int, ...]) -> int:
 
 
 def outline(mask: np.ndarray) -> np.ndarray:
-    """The outline of a bool (h, w) mask as int (n, 2) points (y, x)."""
+    """The outline of a bool (h, w) mask as one."""
     edge = np.zeros_like(mask)
     edge[:, :-1] = mask[:, :-1] != mask[:, 1:]
     edge[:-1] |= mask[:-1] != mask[1:]
     edge[:-1, :-1] |= mask[:-1, :-1] != mask[1:, 1:]
-    return np.argwhere(edge)
+    return edge
 
 
 def boundary_counts(predicted: np.ndarray, golden: np.ndarray) -> BoundaryCounts:
     """Counts for two bool (h, w) masks; ValueError where their sizes differ."""
     same_size(predicted, golden)
-    return counts_of(outline(predicted), outline(golden), golden.shape, bool((predicted == golden).all()))
+    return counts_of(outline(predicted), outline(golden), bool((predicted == golden).all()))
 
 
-def counts_of(
-    predicted: np.ndarray, golden: np.ndarray, shape: tuple[int, ...], equal: bool
-) -> BoundaryCounts:
-    """Counts of two outlines (see `outline`) of masks of `shape`."""
-    reach = tolerance(shape)
-    return BoundaryCounts(
-        len(predicted), _near(predicted, golden, reach), len(golden), _near(golden, predicted, reach), equal
-    )
+def counts_of(predicted: np.ndarray, golden: np.ndarray, equal: bool) -> BoundaryCounts:
+    """Counts of two outlines (see `outline`)."""
+    reach = tolerance(golden.shape)
+    n, m = int(np.count_nonzero(predicted)), int(np.count_nonzero(golden))
+    if not n or not m:
+        return BoundaryCounts(n, 0, m, 0, equal)
+    near = _near_points if max(n, m) <= _SPARSE else _near_pixels
+    return BoundaryCounts(n, near(predicted, golden, reach), m, near(golden, predicted, reach), equal)
 
 
-def _near(points: np.ndarray, others: np.ndarray, reach: int) -> int:
-    """How many of the points have another one at most `reach` pixels (Euclidean) away."""
+def _near_points(edge: np.ndarray, other: np.ndarray, reach: int) -> int:
+    """How many pixels of an outline have one of the other at most `reach` pixels (Euclidean) away."""
     from scipy.spatial import KDTree
 
-    if not len(points) or not len(others):
-        return 0
     # Between pixels the next larger distance is √(reach² + 1): the bound itself, which is exclusive, lies between.
-    found, _ = KDTree(others).query(points, distance_upper_bound=math.sqrt(reach**2 + 0.5))
+    tree, bound = KDTree(np.argwhere(other)), math.sqrt(reach**2 + 0.5)
+    found, _ = tree.query(np.argwhere(edge), distance_upper_bound=bound)
     return int(np.isfinite(found).sum())
+
+
+def _near_pixels(edge: np.ndarray, other: np.ndarray, reach: int) -> int:
+    """The same for long outlines, such as of noise, tile by tile: memory does not grow with their length."""
+    from scipy.ndimage import distance_transform_edt
+
+    count = 0
+    for y in range(0, edge.shape[0], _TILE):
+        for x in range(0, edge.shape[1], _TILE):
+            top, left = max(0, y - reach), max(0, x - reach)
+            around = other[top : y + _TILE + reach, left : x + _TILE + reach]
+            if around.any():
+                tile = edge[y : y + _TILE, x : x + _TILE]
+                far = distance_transform_edt(~around)[y - top :, x - left :][: tile.shape[0], : tile.shape[1]]
+                count += int(np.count_nonzero(tile & (far <= reach)))
+    return count
 
 
 def boundary_f(predicted: np.ndarray, golden: np.ndarray) -> float:

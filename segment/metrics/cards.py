@@ -262,9 +262,17 @@ CARDS: dict[str, Card] = {
 
 def as_markdown() -> str:
     """All cards as a Markdown table, as docs/metrics.md shows it."""
-    rows = [
-        ("figure", "name", "what it is", "over", "range, best", "empty golden", "empty prediction", "source")
-    ]
+    head = (
+        "figure",
+        "name",
+        "what it is",
+        "over",
+        "range, best",
+        "empty golden",
+        "empty prediction",
+        "source",
+    )
+    rows: list[tuple[str, ...]] = [head, ("---",) * len(head)]
     for name, c in CARDS.items():
         best = f"{c.range}, {'high' if c.higher else 'low'}"
         told = (c.title, f"`{name}`", c.formula, c.over, best, c.empty_golden, c.empty_prediction, c.source)

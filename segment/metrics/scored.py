@@ -61,7 +61,7 @@ class Target:
         """Score a bool (h, w) prediction; ValueError where it has another size."""
         counts = overlap(predicted, self.mask)
         equal = not counts.predicted_only and not counts.golden_only
-        boundary = counts_of(outline(predicted), self._outline, self.mask.shape, equal)
+        boundary = counts_of(outline(predicted), self._outline, equal)
         return Scored(counts, boundary, match_labelled(components(predicted), self._regions))
 
     def empty(self) -> Scored:

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from segment.metrics import boundary_f, iou, overlap, pixel_ap, pixel_auroc, region_recall, two_class_miou
+from segment.metrics import (
+    boundary,
+    boundary_f,
+    iou,
+    overlap,
+    pixel_ap,
+    pixel_auroc,
+    region_recall,
+    two_class_miou,
+)
 from segment.metrics.boundary import outline, tolerance
 from segment.metrics.regions import components
 
@@ -118,9 +127,15 @@ def _naive_boundary_f(predicted: np.ndarray, golden: np.ndarray) -> float:
 
 
 @pairs
-def test_boundary_f_is_as_defined(predicted: np.ndarray, golden: np.ndarray) -> None:
-    assert {(y, x) for y, x in outline(golden).tolist()} == _naive_outline(golden)
-    assert boundary_f(predicted, golden) == pytest.approx(_naive_boundary_f(predicted, golden))
+def test_boundary_f_is_as_defined(
+    predicted: np.ndarray, golden: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {(y, x) for y, x in np.argwhere(outline(golden)).tolist()} == _naive_outline(golden)
+    expected = _naive_boundary_f(predicted, golden)
+    assert boundary_f(predicted, golden) == pytest.approx(expected)
+    monkeypatch.setattr(boundary, "_SPARSE", 0)  # as long outlines are compared, here in tiles of 16 pixels
+    monkeypatch.setattr(boundary, "_TILE", 16)
+    assert boundary_f(predicted, golden) == pytest.approx(expected)
 
 
 def test_boundary_tolerance_by_hand() -> None:
