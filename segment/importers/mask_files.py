@@ -33,7 +33,8 @@ def _refuse_levels(path: Path) -> None:
     marked = int(np.count_nonzero(np.unique(_values(image))))
     if marked > 1:
         raise bad_mask(
-            f"{path}: the mask has {marked} levels or colours beside black: say with --threshold where defective begins"
+            f"{path}: the mask has {marked} levels or colours beside black: make it black and white, or say with "
+            "--threshold, where that is taken, where defective begins"
         )
 
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from flawscribe.errors import UserError
 from flawscribe.images import ImageFailure, load_image
 from segment.encoders.base import Encoder
-from segment.training.data import Example, strict_mask
+from segment.training.data import Example, golden_mask
 from segment.training.store import Store, key
 from segment.training.views import framed_mask, framed_view, inside, view_of
 
@@ -158,6 +158,6 @@ class Cache:
 def _open(example: Example) -> tuple[Image.Image, np.ndarray | None]:
     try:
         image = load_image(example.image)
-        return image, strict_mask(example.mask, image.size) if example.mask else None
+        return image, golden_mask(example.mask, image.size) if example.mask else None
     except ImageFailure as e:  # it was there a minute ago
         raise UserError(f"{example.id}: {e}") from e

@@ -11,11 +11,10 @@ from tqdm import tqdm
 
 from flawscribe.digests import Digests
 from flawscribe.errors import UserError
-from flawscribe.images import ImageFailure, is_url, load_image, load_mask
+from flawscribe.images import ImageFailure, is_url, load_image
 from flawscribe.manifest import read_manifest
 from flawscribe.records import FailureKind, Sample
-
-_SOFT = 0.02  # the share of a JPEG mask's pixels that compression may have made grey
+from segment.importers.mask_files import mask_file
 
 
 @dataclass(frozen=True)
@@ -87,26 +86,11 @@ def check_enough(parts: dict[str, list[Example]], detect: bool) -> None:
             )
 
 
-def strict_mask(path: str, size: tuple[int, int]) -> np.ndarray:
-    """A golden mask as bool (h, w), True where it is not black; `size` is (width, height).
-
-    ImageFailure (bad_mask) for another size than the image's, and for a picture of more than two colours: a
-    coloured or soft mask is not to be guessed at. A JPEG's greys count as black or white while they are few.
-    """
-    mask = load_mask(path, size)
-    try:
-        picture = load_image(path)
-    except ImageFailure as e:
-        raise ImageFailure(FailureKind.BAD_MASK, str(e)) from e
-    if picture.getcolors(2) is None:
-        with open(path, "rb") as f:
-            jpeg = f.read(2) == b"\xff\xd8"
-        grey = np.asarray(picture.convert("L"))
-        if not jpeg or float(((grey > 64) & (grey < 192)).mean()) > _SOFT:
-            raise ImageFailure(
-                FailureKind.BAD_MASK, f"{path}: a mask of more than two colours; make it black and white"
-            )
-    return mask
+def golden_mask(path: str, size: tuple[int, int]) -> np.ndarray:
+    """A golden mask as bool (h, w), True where defective; `size` is (width, height). ImageFailure (bad_mask) as
+    `mask_file`."""
+    mask = mask_file(Path(path), size)
+    return np.zeros((size[1], size[0]), dtype=bool) if mask is None else mask
 
 
 def dhash(image: Image.Image) -> bytes:
@@ -125,7 +109,7 @@ def _example(sample: Sample, digests: Digests) -> Example:
     image = load_image(sample.image)
     box = None
     if golden.mask is not None:
-        mask = strict_mask(golden.mask, image.size)
+        mask = golden_mask(golden.mask, image.size)
         if bool(mask.any()) != golden.defective:
             told = "flawless, but its mask is not empty" if mask.any() else "defective, but its mask is empty"
             raise ImageFailure(FailureKind.BAD_MASK, f"{golden.mask}: the image is {told}")
