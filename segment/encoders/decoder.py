@@ -54,25 +54,20 @@ class Decoder:
         """
         if self._model is None:
             raise UserError("nano's encoder takes no prompts: give a SAM checkpoint as the encoder")
-        if (
-            features.embedding.device.type == "cpu"
-            and (asked := boxes if boxes is not None else points) is not None
-        ):
-            # One by one there: eight copies of an embedding leave the cache, and take half as long again.
-            alone = [
-                self._masks(
-                    features[i : i + 1],
-                    *(None if x is None else x[i : i + 1, j : j + 1] for x in (boxes, points, labels)),
-                    multimask,
+        asked = boxes if boxes is not None else points
+        if asked is None or asked.shape[0] * asked.shape[1] < 2 or features.embedding.device.type != "cpu":
+            return self._masks(features, boxes, points, labels, multimask)
+        alone = []  # one by one there: eight copies of an embedding leave the cache, and take half as long again
+        for i in range(asked.shape[0]):
+            for j in range(asked.shape[1]):
+                box, point, label = (
+                    None if x is None else x[i : i + 1, j : j + 1] for x in (boxes, points, labels)
                 )
-                for i in range(asked.shape[0])
-                for j in range(asked.shape[1])
-            ]
-            masks, scores = (
-                torch.cat(x).unflatten(0, asked.shape[:2]).squeeze(2) for x in zip(*alone, strict=True)
-            )
-            return masks, scores
-        return self._masks(features, boxes, points, labels, multimask)
+                alone.append(self._masks(features[i : i + 1], box, point, label, multimask))
+        masks, scores = (
+            torch.cat(x).unflatten(0, asked.shape[:2]).squeeze(2) for x in zip(*alone, strict=True)
+        )
+        return masks, scores
 
     def _masks(
         self,

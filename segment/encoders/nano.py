@@ -1,4 +1,4 @@
-"""nano's encoder: the packaged one of 2.9 million parameters, trained on drawn scenes alone."""
+"""nano's encoder: the packaged one of 3.0 million parameters, trained on drawn scenes alone."""
 
 import json
 
