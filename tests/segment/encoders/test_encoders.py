@@ -1,5 +1,6 @@
 """Encoders by name: what each family gives, frozen, framed as its own processor frames."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,39 @@ def test_no_encoder_of_that_name_is_one_line(name: str) -> None:
         load_encoder(name)
     assert "\n" not in str(told.value)
     assert len(str(told.value)) < 500
+
+
+def test_features_are_the_models_own(encoder: Encoder, directory: Path, family: str) -> None:
+    """Ours run in blocks of our own, in another order of work: the numbers stay, those of windows that overhang too."""
+    model = getattr(transformers, f"{family}Model").from_pretrained(directory).eval()
+    pixels = torch.stack([frame(random_image(size), encoder)[0] for size in [(300, 200), (80, 90)]])
+    with torch.no_grad():
+        found = model.get_image_embeddings(pixels)
+    ours = encoder.features(pixels)
+    if family == "Sam":
+        theirs = [found]
+    elif family == "SamHQ":
+        theirs = [found[0], found[1][0]]
+    else:
+        theirs = [found[2], found[0], found[1]]
+    for mine, other in zip((ours.embedding, *ours.extra), theirs, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
+
+
+def test_a_hub_id_is_found_in_the_cache(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its revision, without a network, as huggingface_hub lays its cache out."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    repository, commit = tmp_path / "models--someone--sam", "0123456789" * 4
+    shutil.copytree(directory, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "small").write_text(commit)
+    encoder = load_encoder("someone/sam@small")
+    assert encoder.name == "someone/sam@small"
+    assert encoder.digest == load_encoder(str(directory)).digest
+    with pytest.raises(UserError, match="cannot fetch the encoder someone/sam"):
+        load_encoder("someone/sam@other")
