@@ -100,8 +100,9 @@ def import_command(
     _refuse_foreign(ctx, format)
     module, attribute = FORMATS[format].home.split(":")
     reading = getattr(importlib.import_module(module), attribute)(source, Options(**given))
-    about = {"format": format, "source": str(source.absolute()), "copied": copy}
-    about |= {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    taken = {param.name for param in ctx.command.params if _special(param) in FORMATS[format].options}
+    options = {name: str(v) if isinstance(v, Path) else v for name, v in given.items() if name in taken}
+    about = {"format": format, "source": str(source.absolute()), "copied": copy, "options": options}
     done = write_import(out, reading, about, copy=copy, force=force)
     if as_json:
         figures = {"images": done.images, "defective": done.defective, "clean": done.clean}
@@ -123,7 +124,7 @@ def _refuse_foreign(ctx: click.Context, format: str) -> None:
     """UsageError for an option that was given and that the format does not take."""
     special = {option for form in FORMATS.values() for option in form.options}
     for param in ctx.command.params:
-        name = max(param.opts, key=len).lstrip("-").replace("-", "_")
+        name = _special(param)
         if (
             name in special - FORMATS[format].options
             and param.name
@@ -131,3 +132,8 @@ def _refuse_foreign(ctx: click.Context, format: str) -> None:
         ):
             takes = ", ".join(f"--{o.replace('_', '-')}" for o in sorted(FORMATS[format].options))
             raise click.UsageError(f"--{name.replace('_', '-')} is not for {format}, which takes {takes}")
+
+
+def _special(param: click.Parameter) -> str:
+    """A parameter's name as `Format.options` has it."""
+    return max(param.opts, key=len).lstrip("-").replace("-", "_")

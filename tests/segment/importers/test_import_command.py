@@ -44,11 +44,8 @@ def test_what_was_done_is_told_and_kept(importing, source) -> None:
     done = importing("coco", source)
     assert "1 images, 1 masks" in done.out and "failed: missing_image" in done.out
     kept = json.loads((done.folder / "import.json").read_text())
-    assert (
-        kept["format"] == "coco"
-        and kept["failed"] == {"missing_image": 1}
-        and kept["boxes_as_masks"] is False
-    )
+    assert (kept["format"], kept["images"], kept["failed"]) == ("coco", 1, {"missing_image": 1})
+    assert kept["options"] == {"images": None, "boxes_as_masks": False, "unmarked": "unknown", "clip": False}
     figures = json.loads(importing("coco", source, "--json", "--force").out)
     assert (figures["images"], figures["masks"], figures["failures"]) == (1, 1, {"missing_image": 1})
 
@@ -127,10 +124,10 @@ def test_help_needs_neither_numpy_nor_pillow() -> None:
 def test_ctrl_c_leaves_nothing_and_the_next_call_starts_afresh(write, picture, tmp_path) -> None:
     picture("a.png", (2000, 2000))
     content = document(SQUARE)
-    content["images"] = [{"id": i, "file_name": "a.png"} for i in range(4000)]
+    content["images"] = [{"id": i, "file_name": "a.png"} for i in range(1000)]
     content["annotations"] = [
         {"id": i, "image_id": i, "category_id": 2, "segmentation": [[1, 1, 1900, 1, 1900, 1900 - i % 50]]}
-        for i in range(4000)
+        for i in range(1000)
     ]
     for i, image in enumerate(content["images"]):
         (tmp_path / f"{i}.png").symlink_to("a.png")
