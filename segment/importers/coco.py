@@ -116,7 +116,7 @@ def drawn_mask(
 def _about(annotation: dict[str, Any], categories: dict[int, str]) -> dict[str, Any]:
     """What meta keeps of an annotation: its category's name and its box as x0, y0, x1, y1."""
     number = annotation.get("category_id")
-    if categories and number not in categories:
+    if not isinstance(number, int | None) or (categories and number not in categories):
         raise bad_row(f"the category {one_line(repr(number), 40)} of an annotation is not among the file's")
     about: dict[str, Any] = {
         "category": categories.get(number, str(number)) if isinstance(number, int) else ""

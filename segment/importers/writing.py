@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from flawscribe import __version__
-from flawscribe.errors import SetupError, UserError
+from flawscribe.errors import SetupError, UserError, one_line
 from flawscribe.images import ImageFailure, picture_suffix, read_bytes, shown_size
 from flawscribe.manifest import write_manifest
 from flawscribe.manifest_rows import Source, sample_of
@@ -82,9 +82,8 @@ def write_import(
             def fail(place: str, failure: Failure) -> None:
                 done.failures[failure.kind] += 1
                 done.first_failure = done.first_failure or failure.message
-                failures.write(
-                    Row(id=place, key="", failure=failure).model_dump_json(exclude_none=True) + "\n"
-                )
+                row = Row(id=one_line(place, 1000), key="", failure=failure)
+                failures.write(row.model_dump_json(exclude_none=True) + "\n")
 
             def samples() -> Iterator[Sample]:
                 job, seen = _Job(folder, copy), set[bytes]()

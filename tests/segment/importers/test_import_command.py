@@ -121,6 +121,7 @@ def test_help_needs_neither_numpy_nor_pillow() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_and_the_next_call_starts_afresh(write, picture, tmp_path) -> None:
     picture("a.png", (2000, 2000))
     content = document(SQUARE)

@@ -1,4 +1,4 @@
-"""Annotation files with any part swapped for something nasty: rows fail, or the file does, each in its own typed way."""
+"""Annotation files with any part swapped for something nasty: rows fail, or the file does, in their own typed way."""
 
 import copy
 import json
@@ -23,6 +23,7 @@ from flawscribe.manifest import read_manifest
 from flawscribe.records import Sample
 from segment.importers.command import import_command
 
+EXAMPLES = 80
 NASTY: list[Any] = [
     *(
         None,
@@ -107,6 +108,7 @@ def swapped(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", GOOD)
 def test_any_part_may_be_nasty(format: str) -> None:
     name, good = GOOD[format]
@@ -122,7 +124,7 @@ def test_any_part_may_be_nasty(format: str) -> None:
         source = root if format == "hadm" else root / name
         options = ["--boxes-as-masks"] if format in ("coco", "hadm") else []
 
-        @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
         @given(st.sampled_from(list(places(good))), st.sampled_from(NASTY))
         def check(path: tuple[Any, ...], new: Any) -> None:
             (root / name).write_text(json.dumps(swapped(good, path, new)))
