@@ -211,7 +211,8 @@ class DefectHead(nn.Module):
         if texts is None:
             return self.no_words.expand(batch, -1)
         said = (texts.abs().sum(1, keepdim=True) > 0).to(texts.dtype)
-        return said * self.words(texts) + (1 - said) * self.no_words
+        # Vectors of unit length have small numbers, from which a fresh layer would learn slowly.
+        return said * self.words(texts * texts.shape[1] ** 0.5) + (1 - said) * self.no_words
 
     def _grid(self, h: int, w: int, like: Tensor) -> Tensor:
         ys = (torch.arange(h, device=like.device, dtype=like.dtype) + 0.5) / h

@@ -52,10 +52,10 @@ def train() -> None:
 )
 @click.option(
     "--rate",
-    default=2e-4,
+    default=5e-5,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True),
-    help="Learning rate of trained weights; new ones learn five times as fast.",
+    help="Learning rate of trained weights; new ones learn twenty times as fast.",
 )
 @click.option("--decay", default=0.05, show_default=True, type=click.FloatRange(0), help="Weight decay.")
 @click.option(

@@ -25,7 +25,7 @@ from segment.training.scoring import Answers
 LOG, STATE, BEST = "log.jsonl", "state.pt", "best.pt"
 _WARMUP = 0.05  # the share of all steps
 _CLIP = 1.0
-_NEW = 5  # how many times faster layers learn that begin at random
+_NEW = 20  # how many times faster layers learn that begin at random
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,17 @@ class Trainer:
         self._resume()
         steps = math.ceil(len(self.parts["training"]) / self.plan.batch)
         board: Any = _tensorboard(self.work) if self.accelerator.is_main_process else None
+        valid = self.parts["validation"]
+        if self.epoch == 0:  # what is no better than its start is not kept
+            self.best = _score(scoring.scores(valid, self.answers(), 0.5, 0.5))
+            if self.accelerator.is_main_process:
+                _save(self._weights(), self.work / BEST)
         while self.epoch < self.plan.epochs and self.since < self.plan.patience:
             began = time.monotonic()
             line: dict[str, float] = {"epoch": self.epoch + 1, **self._epoch(steps)}
             line["seconds"] = time.monotonic() - began
-            valid = self.parts["validation"]
             line |= scoring.scores(valid, self.answers(), 0.5, 0.5)
-            # A head that follows words is to be good both with them and without.
-            score = (line["giou"] + line.get("giou_told", line["giou"])) / 2
+            score = _score(line)
             self.epoch += 1
             better = score > self.best
             self.best, self.since = (score, 0) if better else (self.best, self.since + 1)
@@ -220,11 +223,13 @@ class Trainer:
         rounded = {k: round(v, 5) for k, v in line.items()}
         with (self.work / LOG).open("a", encoding="utf-8") as f:
             f.write(json.dumps(rounded) + "\n")
-        weights = {n: p.detach().cpu() for n, p in self.head.named_parameters() if n in self.names}
         if better:
-            _save(weights, self.work / BEST)
-        state = {"weights": weights, "optimiser": self.optimiser.state_dict(), "epoch": self.epoch}
+            _save(self._weights(), self.work / BEST)
+        state = {"weights": self._weights(), "optimiser": self.optimiser.state_dict(), "epoch": self.epoch}
         _save(state | {"best": self.best, "since": self.since}, self.work / STATE)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {n: p.detach().cpu() for n, p in self.head.named_parameters() if n in self.names}
 
     def _resume(self) -> None:
         if not (self.work / STATE).exists():
@@ -244,6 +249,11 @@ class Trainer:
         with torch.no_grad():
             for name in self.names:
                 parameters[name].copy_(weights[name])
+
+
+def _score(line: dict[str, float]) -> float:
+    """What early stopping goes by: a head that follows words is to be good both with them and without."""
+    return (line["giou"] + line.get("giou_told", line["giou"])) / 2
 
 
 def read_log(work: Path) -> list[dict[str, float]]:

@@ -59,7 +59,7 @@ class Arguments:
     views: int = 4
     epochs: int = 12
     batch: int = 16
-    rate: float = 2e-4
+    rate: float = 5e-5
     decay: float = 0.05
     patience: int = 6
     validation: float = 0.2
