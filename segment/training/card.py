@@ -30,7 +30,7 @@ def plot(log: list[dict[str, float]], file: Path) -> None:
     for name, label in _SHOWN.items():
         if any(name in line for line in log):
             axes[1].plot(epochs, [line.get(name) for line in log], label=label)
-    axes[1].set(title="Validation, thresholds at 0.5", xlabel="epoch", ylim=(0, 1.02))
+    axes[1].set(title="Validation, not gated by P(defective)", xlabel="epoch", ylim=(0, 1.02))
     for axis in axes:
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")

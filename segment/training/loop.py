@@ -105,14 +105,14 @@ class Trainer:
         board: Any = _tensorboard(self.work) if self.accelerator.is_main_process else None
         valid = self.parts["validation"]
         if self.epoch == 0:  # what is no better than its start is not kept
-            self.best = _score(scoring.scores(valid, self.answers(), 0.5, 0.5))
+            self.best = _score(scoring.scores(valid, self.answers(), 0.5, 0.0))
             if self.accelerator.is_main_process:
                 _save(self._weights(), self.work / BEST)
         while self.epoch < self.plan.epochs and self.since < self.plan.patience:
             began = time.monotonic()
             line: dict[str, float] = {"epoch": self.epoch + 1, **self._epoch(steps)}
             line["seconds"] = time.monotonic() - began
-            line |= scoring.scores(valid, self.answers(), 0.5, 0.5)
+            line |= scoring.scores(valid, self.answers(), 0.5, 0.0)
             score = _score(line)
             self.epoch += 1
             better = score > self.best
@@ -252,7 +252,10 @@ class Trainer:
 
 
 def _score(line: dict[str, float]) -> float:
-    """What early stopping goes by: a head that follows words is to be good both with them and without."""
+    """What early stopping goes by: gIoU whatever P(defective) is, which has its threshold only in the end.
+
+    A head that follows words is to be good both with them and without.
+    """
     return (line["giou"] + line.get("giou_told", line["giou"])) / 2
 
 

@@ -110,5 +110,5 @@ def terms(out: HeadOutput, mask: Tensor, inside: Tensor, t: Targets, weights: We
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    """The weighted sum over the batch's own size: a batch with few that count moves the weights little."""
-    return (values * weight).sum() / len(values)
+    """The mean over what counts."""
+    return (values * weight).sum() / (weight > 0).sum().clamp(min=1)
