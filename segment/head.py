@@ -118,7 +118,7 @@ class DefectHead(nn.Module):
         self.dense = nn.Parameter(torch.zeros(width)) if encoder is not None else None
         self.presence = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
         self.quality = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 2))
-        self.refiner = Refiner(width // 8) if config.detail else None
+        self.refiner = Refiner(width) if config.detail else None
         self.words = self.no_words = None
         if config.text is not None:
             inner = 2 * width
@@ -187,7 +187,11 @@ class DefectHead(nn.Module):
         batch, width, h, w = embedding.shape
         tokens = self.tokens.expand(batch, 1, -1, -1)
         if self.words is not None and self.no_words is not None:
-            tokens = torch.cat([tokens, self._word_tokens(batch, texts)[:, None, None]], 2)
+            words = self._word_tokens(batch, texts)[:, None, None]
+            # A token of its own, which the picture's cells attend to, and in the mask's: the shorter way to learn.
+            others = tokens.new_ones(tokens.shape[2], 1)
+            others[[_PRESENCE, _QUALITY]] = 0
+            tokens = torch.cat([tokens + others * words, words], 2)
         out, image = self.decoder.transformer(
             point_embeddings=tokens,
             image_embeddings=embedding if self.dense is None else embedding + self.dense[:, None, None],
@@ -201,7 +205,7 @@ class DefectHead(nn.Module):
         weights = self.decoder.output_hypernetworks_mlps[0](out[:, _MASK])
         mask = torch.einsum("bc,bchw->bhw", weights, up)
         if self.refiner is not None and detail is not None:
-            mask = self.refiner(mask, up, detail)
+            mask = self.refiner(mask, up, image, detail)
         quality = 1 + 4 * torch.sigmoid(self.quality(out[:, _QUALITY]))
         return HeadOutput(mask, self.presence(out[:, _PRESENCE])[:, 0], quality)
 

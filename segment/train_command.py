@@ -46,16 +46,16 @@ def train() -> None:
 @click.option(
     "--views", default=4, show_default=True, type=click.IntRange(1, 64), help="Views of each image."
 )
-@click.option("--epochs", default=12, show_default=True, type=click.IntRange(1), help="At most.")
+@click.option("--epochs", default=24, show_default=True, type=click.IntRange(1), help="At most.")
 @click.option(
     "--batch", default=16, show_default=True, type=click.IntRange(1), help="Images a step, over all GPUs."
 )
 @click.option(
     "--rate",
-    default=5e-5,
+    default=2e-4,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True),
-    help="Learning rate of trained weights; new ones learn twenty times as fast.",
+    help="Learning rate of trained weights; new ones learn ten times as fast.",
 )
 @click.option("--decay", default=0.05, show_default=True, type=click.FloatRange(0), help="Weight decay.")
 @click.option(

@@ -25,7 +25,7 @@ from segment.training.scoring import Answers
 LOG, STATE, BEST = "log.jsonl", "state.pt", "best.pt"
 _WARMUP = 0.05  # the share of all steps
 _CLIP = 1.0
-_NEW = 20  # how many times faster layers learn that begin at random
+_NEW = 10  # how many times faster layers learn that begin at random
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,9 @@ class Arguments:
     text: str | None = "hashed"
     refine: bool = True
     views: int = 4
-    epochs: int = 12
+    epochs: int = 24
     batch: int = 16
-    rate: float = 5e-5
+    rate: float = 2e-4
     decay: float = 0.05
     patience: int = 6
     validation: float = 0.2
