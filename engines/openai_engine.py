@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import uvloop
 from tqdm import tqdm
 
 from engines.base import Answer, Fault, Request, with_picture
@@ -68,7 +69,7 @@ class OpenAIEngine:
         self._reached = self._answered = False
         self._gone: float | None = None
         self._lost = 0
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
 
     def stream(self, requests: Iterator[Request | None]) -> Iterator[_Outcome]:
         """Answers as they come. The first requests go one at a time, to learn what the server accepts."""

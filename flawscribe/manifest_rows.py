@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
+from types import NoneType
 from typing import Any, get_args
 
-from flawscribe.images import MAX_BYTES, ImageFailure, is_url, picture_suffix
+from flawscribe.images import picture_suffix
+from flawscribe.picture_files import MAX_BYTES, ImageFailure, is_url
 from flawscribe.records import Category, Failure, FailureKind, Golden, Sample
 
 GOLDEN = ("defective", "descriptions", "description", "mask", "quality", "category")
@@ -18,6 +20,7 @@ FIELDS = frozenset(("id", "image", "prompt", "generator", *GOLDEN))
 MAX_ID = 500
 MAX_DEPTH = 20
 
+_SIMPLE = (str, int, float, NoneType)
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -80,6 +83,8 @@ def _sample(raw: dict[str, Any], source: Source) -> Sample:
 
 def _plain(value: Any, depth: int = 0) -> Any:
     """What Parquet has and JSON has not: dates and times as ISO 8601 text, decimals as floats, bytes left out."""
+    if isinstance(value, _SIMPLE):
+        return value
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, Decimal):
@@ -93,9 +98,9 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 def _absent(value: Any) -> bool:
     """None, an empty text, or NaN: pandas' "missing" in Parquet (JSON lines that say NaN are refused earlier)."""
-    if isinstance(value, float):
-        return math.isnan(value)
-    return value is None or (isinstance(value, str) and not value.strip())
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _id(id: Any) -> str:
@@ -223,10 +228,11 @@ def _check(value: Any, name: str, depth: int = 0) -> None:
     if isinstance(value, str):
         if "\0" in value:
             raise BadRow(f"{_told(name)} contains a NUL character")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise BadRow(f"{_told(name)} is not valid Unicode text") from None
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise BadRow(f"{_told(name)} is not valid Unicode text") from None
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise BadRow(f"{_told(name)} is {value}: not a finite number")

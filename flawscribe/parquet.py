@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow.lib import StringBuilder
 
 from flawscribe.shards import Head
 
@@ -29,14 +30,12 @@ def write_parquet(rows: Iterator[Head], path: Path) -> None:
 
 
 def _table(heads: list[Head]) -> pa.Table:
-    contents = [head.content for head in heads]
-    return pa.Table.from_arrays(
-        [
-            pa.array([head.id for head in heads]),
-            pa.array([head.key for head in heads]),
-            pa.array([head.ok for head in heads]),
-            pa.array([c if head.ok else None for head, c in zip(heads, contents, strict=True)], pa.string()),
-            pa.array([None if head.ok else c for head, c in zip(heads, contents, strict=True)], pa.string()),
-        ],
-        schema=_COLUMNS,
-    )
+    ids, keys, records, failures = (StringBuilder() for _ in range(4))
+    for head in heads:
+        ids.append(head.id)
+        keys.append(head.key)
+        records.append(head.content if head.ok else None)
+        failures.append(None if head.ok else head.content)
+    # Not pa.array, which imports pandas where there is one, to see whether it was given something of its.
+    texts = [builder.finish() for builder in (ids, keys, records, failures)]
+    return pa.Table.from_arrays([*texts[:2], texts[2].is_valid(), *texts[2:]], schema=_COLUMNS)
