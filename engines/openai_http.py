@@ -1,38 +1,29 @@
 """One server over HTTP: bounded, unredirected requests.
 
-aiohttp itself and not the openai package's client, whose processor time a request would be the limit with a fast
-server or a few thousand requests in flight.
+aiohttp where there is encryption or a proxy, else our own plain client, and not the openai package's client, whose
+processor time a request would be the limit with a fast server or a few thousand requests in flight.
 """
 
 import os
-import zlib
 from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import getproxies
 
 import aiohttp
 from yarl import URL
 
+from engines.http_faults import (
+    CONNECT_TIMEOUT,
+    MOST_BYTES,
+    LostError,
+    SlowError,
+    TooLargeError,
+    UnreachableError,
+    expanded,
+)
 from engines.openai_faults import Reply
+from engines.plain_http import PlainClient
 from flawscribe.errors import one_line
 from flawscribe.hosts import is_local
-
-MOST_BYTES = 16_000_000  # of one answer
-CONNECT_TIMEOUT = 10.0
-
-
-class UnreachableError(Exception):
-    """No connection could be made."""
-
-
-class LostError(Exception):
-    """The connection broke, or what came over it is no HTTP."""
-
-
-class SlowError(Exception):
-    """The answer was not there in time."""
-
-
-class TooLargeError(Exception):
-    """The answer is larger than any that could be meant."""
 
 
 class Server:
@@ -49,6 +40,10 @@ class Server:
             login = aiohttp.BasicAuth(unquote(parts.username), unquote(parts.password or ""))
             self._headers["Authorization"] = login.encode()
         self._seconds = seconds
+        self._plain: PlainClient | None = None
+        if parts.scheme == "http" and (self._local or "http" not in getproxies()):
+            url = URL(urlunsplit(self._parts))
+            self._plain = PlainClient(url.raw_host or "", url.port or 80, self._headers)
         self._urls: dict[tuple[str, bool], URL] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -62,6 +57,8 @@ class Server:
         return await self._send("GET", path, None, seconds, root)
 
     async def _send(self, method: str, path: str, body: bytes | None, seconds: float, root: bool) -> Reply:
+        if self._plain is not None:
+            return await self._plain.send(method, self._url(path, root).raw_path_qs, body, seconds)
         if self._session is None:  # made here because it belongs to the running event loop
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
@@ -86,7 +83,7 @@ class Server:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as e:
             raise UnreachableError(_why(e)) from e
         except TimeoutError as e:
-            raise SlowError(f"no answer within {seconds:g} s") from e
+            raise SlowError(seconds) from e
         except (aiohttp.ClientError, OSError, ValueError, LookupError) as e:
             # A ClientResponseError's own words hold the address, and that may hold a key.
             why = e.message if isinstance(e, aiohttp.ClientResponseError) else e
@@ -102,6 +99,8 @@ class Server:
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._plain is not None:
+            self._plain.close()
         if self._session is not None:
             await self._session.close()
 
@@ -122,16 +121,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
         async for chunk in response.content.iter_any():
             size += len(chunk)
             if size > MOST_BYTES:
-                raise TooLargeError(f"the answer is larger than {MOST_BYTES:,} bytes")
+                raise TooLargeError
             parts.append(chunk)
         body = b"".join(parts)
-    if response.headers.get("Content-Encoding", "identity").lower() in ("identity", ""):
-        return body
-    try:
-        expander = zlib.decompressobj(wbits=47)  # zlib or gzip
-        body = expander.decompress(body, MOST_BYTES)
-    except zlib.error as e:
-        raise LostError("the answer is compressed in a way that was not asked for") from e
-    if expander.unconsumed_tail:
-        raise TooLargeError(f"the answer is larger than {MOST_BYTES:,} bytes")
-    return body
+    return expanded(body, response.headers.get("Content-Encoding", ""))
