@@ -51,7 +51,7 @@ class Digests:
         if (known := self._known.get(state)) is not None:
             return known.hex()
         digest = hashlib.sha256(read_ahead(path, info))
-        line = json.dumps([path, info.st_size, info.st_mtime_ns, digest.hexdigest()]) + "\n"
+        line = f'[{json.dumps(path)}, {info.st_size}, {info.st_mtime_ns}, "{digest.hexdigest()}"]\n'
         with self._lock:
             self._known[state] = digest.digest()
             if self._out is None:
