@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from engines.base import Answer, Fault, Request, with_picture
 from engines.descriptors import make_room
-from engines.http_faults import LostError, SlowError, TooLargeError, UnreachableError
+from engines.http_client import LostError, SlowError, TooLargeError, UnreachableError
 from engines.openai_answers import MALFORMED, answer_of
 from engines.openai_body import Form
 from engines.openai_faults import Refusal, Reply, pause, refusal_of

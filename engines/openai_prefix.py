@@ -7,7 +7,7 @@ from itertools import takewhile
 from typing import Any
 
 from engines.base import Answer, Fault, Request
-from engines.http_faults import LostError, SlowError, TooLargeError, UnreachableError
+from engines.http_client import LostError, SlowError, TooLargeError, UnreachableError
 from engines.openai_answers import MALFORMED
 from engines.openai_http import Server
 from engines.prefix_cache import PrefixCache

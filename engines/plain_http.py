@@ -11,8 +11,9 @@ from typing import cast
 
 import httptools
 from multidict import CIMultiDict
+from yarl import URL
 
-from engines.http_faults import (
+from engines.http_client import (
     CONNECT_TIMEOUT,
     MOST_BYTES,
     LostError,
@@ -28,24 +29,30 @@ _MOST_AROUND = 65_536  # bytes of an answer beside its body
 
 
 class PlainClient:
-    """Connections to `host` and `port`, kept and used again; every request has `headers`, which are checked already."""
+    """As `engines.http_client.Client`, for the host and port of `url` alone; every request has `headers`."""
 
-    def __init__(self, host: str, port: int, headers: Mapping[str, str]) -> None:
-        self._host, self._port = host, port
-        shown = f"[{host}]" if ":" in host else host
-        lines = [f"Host: {shown}:{port}", *(f"{name}: {value}" for name, value in headers.items())]
+    def __init__(self, url: URL, headers: Mapping[str, str]) -> None:
+        self._host, self._port = url.raw_host or "", url.port or 80
+        shown = f"[{self._host}]" if ":" in self._host else self._host
+        self.headers = headers
+        lines = [f"Host: {shown}:{self._port}", *(f"{name}: {value}" for name, value in headers.items())]
         self._headers = "\r\n".join(lines).encode("latin-1")
         self._idle: list[_Connection] = []
 
-    async def send(self, method: str, target: str, body: bytes | None, seconds: float) -> Reply:
-        """The reply within `seconds`; raises the errors of `engines.http_faults`."""
+    async def send(self, method: str, url: URL, body: bytes | None, seconds: float) -> Reply:
+        """The reply within `seconds`."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + seconds
         while self._idle and not self._idle[-1].open:
             self._idle.pop()
         connection = self._idle.pop() if self._idle else await self._connect(loop, seconds)
         length = b"" if body is None else b"\r\nContent-Length: %d" % len(body)
-        head = b"%s %s HTTP/1.1\r\n%s%s\r\n\r\n" % (method.encode(), target.encode(), self._headers, length)
+        head = b"%s %s HTTP/1.1\r\n%s%s\r\n\r\n" % (
+            method.encode(),
+            url.raw_path_qs.encode(),
+            self._headers,
+            length,
+        )
         answer = connection.ask([head] if body is None else [head, body])
         timer = loop.call_at(ends, connection.fail, SlowError(seconds))
         try:
@@ -74,7 +81,7 @@ class PlainClient:
             raise UnreachableError(os.strerror(number) if number else one_line(e, 120)) from e
         return connection
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connections that are not in use."""
         while self._idle:
             self._idle.pop().abort()

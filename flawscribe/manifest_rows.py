@@ -202,7 +202,7 @@ def _stored(content: bytes, name: str, source: Source) -> str:
 
 
 def _kept(value: Any, name: str, depth: int = 0) -> Any:
-    """A value of a further column as JSON can keep it: dates and times as ISO 8601 text, decimals as floats, bytes left out.
+    """A further column as JSON can keep it: dates and times as ISO 8601 text, decimals as floats, bytes left out.
 
     BadRow for NUL, lone surrogates, NaN, endless nesting and unknown types.
     """

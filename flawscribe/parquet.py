@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.lib import StringBuilder
@@ -30,12 +31,14 @@ def write_parquet(rows: Iterator[Head], path: Path) -> None:
 
 
 def _table(heads: list[Head]) -> pa.Table:
-    ids, keys, records, failures = (StringBuilder() for _ in range(4))
+    # Not with pa.array and pa.compute, which import pandas, where there is one, and much else.
+    texts = [StringBuilder() for _ in range(4)]
     for head in heads:
-        ids.append(head.id)
-        keys.append(head.key)
-        records.append(head.content if head.ok else None)
-        failures.append(None if head.ok else head.content)
-    # Not pa.array, which imports pandas where there is one, to see whether it was given something of its.
-    texts = [builder.finish() for builder in (ids, keys, records, failures)]
-    return pa.Table.from_arrays([*texts[:2], texts[2].is_valid(), *texts[2:]], schema=_COLUMNS)
+        content = head.content
+        row = head.id, head.key, content if head.ok else None, None if head.ok else content
+        for builder, text in zip(texts, row, strict=True):
+            builder.append(text)
+    ids, keys, records, failures = (builder.finish() for builder in texts)
+    bits = np.packbits([head.ok for head in heads], bitorder="little")
+    ok = pa.BooleanArray.from_buffers(pa.bool_(), len(heads), [None, pa.py_buffer(bits)])
+    return pa.Table.from_arrays([ids, keys, ok, records, failures], schema=_COLUMNS)

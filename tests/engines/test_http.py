@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from engines.http_faults import MOST_BYTES, LostError, SlowError, TooLargeError, UnreachableError
+from engines.aiohttp_client import AiohttpClient
+from engines.http_client import MOST_BYTES, LostError, SlowError, TooLargeError, UnreachableError
 from engines.openai_faults import Reply
 from engines.openai_http import Server
+from engines.plain_http import PlainClient
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nRetry-AFTER: 7\r\n\r\nhi"
 Answering = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -56,9 +58,9 @@ async def asking(script: Script, kind: str, seconds: float = 5):  # type: ignore
     server = await asyncio.start_server(script.answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     client = Server(f"http://127.0.0.1:{port}/v1", "sk-1", seconds)
+    assert isinstance(client.client, PlainClient)
     if kind == "aiohttp":
-        client._plain = None
-    assert (client._plain is None) == (kind == "aiohttp")
+        client.client = AiohttpClient(client.client.headers, proxies=False)
     try:
         yield client
     finally:
@@ -129,7 +131,8 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next(late: bool) -
         async with asking(script, "plain") as client:
             assert (await client.post("/x", b"{}")).body == b"hi"
             if late:
-                (connection,) = client._plain._idle
+                assert isinstance(client.client, PlainClient)
+                (connection,) = client.client._idle
                 connection.data_received(forged)
             return bytes((await client.post("/x", b"{}")).body)
 
@@ -182,7 +185,7 @@ def test_a_port_that_nobody_listens_at(kind: str) -> None:
         held.bind(("127.0.0.1", 0))
         client = Server(f"http://127.0.0.1:{held.getsockname()[1]}/v1", None, 5)
         if kind == "aiohttp":
-            client._plain = None
+            client.client = AiohttpClient({}, proxies=False)
 
         async def run() -> None:
             try:
@@ -196,8 +199,11 @@ def test_a_port_that_nobody_listens_at(kind: str) -> None:
 
 def test_encryption_and_proxies_are_aiohttps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    assert Server("https://example.com/v1", None, 5)._plain is None
-    assert Server("http://example.com/v1", None, 5)._plain is None
-    assert Server("http://127.0.0.1:8000/v1", None, 5)._plain is not None
+    for url, kind in (
+        ("https://example.com/v1", AiohttpClient),
+        ("http://example.com/v1", AiohttpClient),
+        ("http://127.0.0.1:8000/v1", PlainClient),
+    ):
+        assert isinstance(Server(url, None, 5).client, kind)
     monkeypatch.delenv("http_proxy")
-    assert Server("http://example.com/v1", None, 5)._plain is not None
+    assert isinstance(Server("http://example.com/v1", None, 5).client, PlainClient)

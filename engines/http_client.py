@@ -1,6 +1,11 @@
-"""What can come of a request over HTTP instead of a reply, and the bounds that all clients keep."""
+"""What every HTTP client does, the bounds that it keeps, and what comes instead of a reply."""
 
 import zlib
+from typing import Protocol
+
+from yarl import URL
+
+from engines.openai_faults import Reply
 
 MOST_BYTES = 16_000_000  # of one answer
 CONNECT_TIMEOUT = 10.0
@@ -40,3 +45,15 @@ def expanded(body: bytes, encoding: str) -> bytes:
     if expander.unconsumed_tail:
         raise TooLargeError
     return body
+
+
+class Client(Protocol):
+    """Sends requests, unredirected, over as many connections as are asked for."""
+
+    async def send(self, method: str, url: URL, body: bytes | None, seconds: float) -> Reply:
+        """The reply within `seconds`, or one of the errors above."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
