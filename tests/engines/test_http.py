@@ -103,6 +103,7 @@ def test_what_is_sent(kind: str) -> None:
         % len(gzip.compress(b"forty"))
         + gzip.compress(b"forty"),
     ],
+    ids=["chunked", "to the end", "HTTP/1.0", "100 first", "gzip"],
 )
 def test_ways_to_answer(kind: str, answer: bytes) -> None:
     (reply,), _ = ask(kind, answer)
@@ -151,6 +152,7 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next(late: bool) -
         b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\nhi",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\nCLOSE",
     ],
+    ids=["closed", "garbage", "cut off", "no chunk", "cut chunk", "brotli", "upgrade"],
 )
 def test_a_broken_answer_is_a_lost_connection(kind: str, answer: bytes | None) -> None:
     if kind == "aiohttp" and answer and b" 101 " in answer:
