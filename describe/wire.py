@@ -113,8 +113,9 @@ def read_object(answer: str, validator: Schema) -> tuple[dict[str, Any], dict[st
         notes["reasoning"] = told.strip().encode("utf-8", "replace").decode()
         answer = answer[thoughts.end() :]
     answer = answer.strip()
+    bare = answer.startswith("{") and answer.endswith("}")
     for name, wrapping in _WRAPPINGS.items():
-        if inner := wrapping.match(answer):
+        if not bare and (inner := wrapping.match(answer)):
             notes["wrapping"] = name
             answer = inner[1].strip()
             break

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from flawscribe.records import FailureKind, Usage
 
@@ -36,8 +36,7 @@ class Request:
     attempt: int = 1
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """A generated token's text, and its likeliest alternatives (itself too) as `(text, log-probability)`."""
 
     text: str

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from pydantic_core import from_json
+import msgspec
 
 from engines.base import Answer, Fault, Token
 from flawscribe.errors import one_line
@@ -16,6 +16,35 @@ from flawscribe.secrets import blotted
 # What reading a JSON value of the wrong shape can raise: keys of a number, a list's name, deep nesting.
 MALFORMED = (AttributeError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError)
 _MOST_TOKENS = 2**31
+
+
+class _Token(msgspec.Struct):
+    token: str
+    top_logprobs: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[_Token]
+
+
+class _Choice(msgspec.Struct):
+    message: Any
+    finish_reason: Any = None
+    logprobs: _Logprobs | None = None
+
+
+class _Completion(msgspec.Struct):
+    choices: list[_Choice]
+    usage: Any = None
+
+
+class _Alternative(msgspec.Struct):
+    token: str
+    logprob: float
+
+
+_COMPLETION = msgspec.json.Decoder(_Completion)
+_ALTERNATIVES = msgspec.json.Decoder(list[_Alternative] | None)
 
 
 def answer_of(body: bytes) -> Answer | Fault:
@@ -34,11 +63,18 @@ def answer_of(body: bytes) -> Answer | Fault:
 
 
 def _decoded(body: bytes) -> Any:
-    """The JSON of an answer, of which log-probabilities are most: the faster of two readers, where it takes it."""
+    """The JSON of an answer. Alternatives are most of it, and are left as they are until somebody looks at them."""
     try:
-        return from_json(body, cache_strings="keys")
-    except ValueError:  # half a surrogate pair, which is told apart later
+        found = _COMPLETION.decode(body)
+    except (
+        msgspec.MsgspecError
+    ):  # half a surrogate pair, NaN, odd log-probabilities, no completion: told apart later
         return json.loads(body)
+    choices = [
+        {"message": c.message, "finish_reason": c.finish_reason, "logprobs": c.logprobs}
+        for c in found.choices
+    ]
+    return {"choices": choices, "usage": found.usage}
 
 
 def _first_choice(completion: dict[str, Any]) -> Answer | Fault:
@@ -95,6 +131,8 @@ class _Alternatives(Collection[tuple[str, float]]):
     @cached_property
     def _read(self) -> tuple[tuple[str, float], ...]:
         try:
+            if isinstance(self._found, msgspec.Raw):
+                return tuple((a.token, a.logprob) for a in _ALTERNATIVES.decode(self._found) or ())
             return tuple(_alternative(a["token"], a["logprob"]) for a in self._found or ())
         except MALFORMED:
             return ()
@@ -118,6 +156,8 @@ def _alternative(text: Any, logprob: Any) -> tuple[str, float]:
 def _tokens(logprobs: Any) -> tuple[Token, ...] | None:
     """The tokens; None where there are none, or one is no text."""
     try:
+        if isinstance(logprobs, _Logprobs):
+            return tuple(Token(t.token, _Alternatives(t.top_logprobs)) for t in logprobs.content) or None
         found = logprobs["content"]
         if not all(isinstance(token["token"], str) for token in found):
             return None

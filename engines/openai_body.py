@@ -75,15 +75,15 @@ class Form:
 
         With it comes how what is sent of the image differs from its file, "" where it does not.
         """
-        url, note = b"", ""
+        url, note = list[bytes](), ""
         if request.image is not None:
             data, mime, note = image_bytes(request.image, request.box, request.max_pixels)
             if self._media == "file" and not note:
-                url = Path(request.image).absolute().as_uri().encode()
+                url = [Path(request.image).absolute().as_uri().encode()]
             else:
-                url = b"data:%s;base64,%s" % (mime.encode(), pybase64.b64encode(data))
+                url = [b"data:", mime.encode(), b";base64,", pybase64.b64encode(data)]
         before, between, after = self._around(request)
-        return b"".join((before, url, between, json.dumps(request.user)[1:-1].encode(), after)), note
+        return b"".join((before, *url, between, json.dumps(request.user)[1:-1].encode(), after)), note
 
     def _around(self, request: Request) -> tuple[bytes, bytes, bytes]:
         """The call's JSON before the picture's address, from there to the user's text, and behind that.

@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import uvloop
 from tqdm import tqdm
 
 from engines.base import Answer, Fault, Request, with_picture
 from engines.descriptors import make_room
+from engines.http_client import LostError, SlowError, TooLargeError, UnreachableError
 from engines.openai_answers import MALFORMED, answer_of
 from engines.openai_body import Form
 from engines.openai_faults import Refusal, Reply, pause, refusal_of
-from engines.openai_http import LostError, Server, SlowError, TooLargeError, UnreachableError
+from engines.openai_http import Server
 from engines.openai_prefix import ServedPrefixes
 from engines.registry import Options
 from engines.window import Window
@@ -68,7 +70,7 @@ class OpenAIEngine:
         self._reached = self._answered = False
         self._gone: float | None = None
         self._lost = 0
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
 
     def stream(self, requests: Iterator[Request | None]) -> Iterator[_Outcome]:
         """Answers as they come. The first requests go one at a time, to learn what the server accepts."""
@@ -106,7 +108,14 @@ class OpenAIEngine:
         more = True
         try:
             while True:
-                while more and len(tasks) + len(done) < self._window.size:
+                # All that has come is handed out before more is asked for: the same work several times in a row
+                # takes less of the processor than several kinds of it by turns.
+                while done:
+                    outcome = done.popleft()
+                    if isinstance(outcome, BaseException):
+                        raise outcome
+                    yield outcome
+                while more and len(tasks) < self._window.size:
                     try:
                         request = next(requests)
                     except StopIteration:
@@ -123,11 +132,6 @@ class OpenAIEngine:
                     if not tasks:
                         return
                     self._loop.run_until_complete(wait())
-                    continue
-                outcome = done.popleft()
-                if isinstance(outcome, BaseException):
-                    raise outcome
-                yield outcome
         finally:
             self._loop.run_until_complete(_cancel(tasks))
 

@@ -7,8 +7,9 @@ from itertools import takewhile
 from typing import Any
 
 from engines.base import Answer, Fault, Request
+from engines.http_client import LostError, SlowError, TooLargeError, UnreachableError
 from engines.openai_answers import MALFORMED
-from engines.openai_http import LostError, Server, SlowError, TooLargeError, UnreachableError
+from engines.openai_http import Server
 from engines.prefix_cache import PrefixCache
 
 _BLOCK = re.compile(r'^vllm:cache_config_info\{(?:[^}]*,)?block_size="(\d{1,6})"', re.MULTILINE)

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
-from flawscribe.images import read_bytes
+from flawscribe.picture_files import read_ahead, read_bytes
 
 
 class Digests:
@@ -50,8 +50,8 @@ class Digests:
         state = _state(path, info.st_size, info.st_mtime_ns)
         if (known := self._known.get(state)) is not None:
             return known.hex()
-        digest = hashlib.sha256(read_bytes(path))
-        line = json.dumps([path, info.st_size, info.st_mtime_ns, digest.hexdigest()]) + "\n"
+        digest = hashlib.sha256(read_ahead(path, info))
+        line = f'[{json.dumps(path)}, {info.st_size}, {info.st_mtime_ns}, "{digest.hexdigest()}"]\n'
         with self._lock:
             self._known[state] = digest.digest()
             if self._out is None:

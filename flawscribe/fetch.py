@@ -25,7 +25,8 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 import flawscribe
 from flawscribe.errors import one_line
 from flawscribe.hosts import is_public, shown_url
-from flawscribe.images import MAX_BYTES, ImageFailure, check_picture
+from flawscribe.images import check_picture
+from flawscribe.picture_files import MAX_BYTES, ImageFailure
 from flawscribe.records import FailureKind
 
 SECONDS = 60.0

@@ -2,23 +2,22 @@
 
 import io
 import math
-import os
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from flawscribe.errors import one_line
-from flawscribe.hosts import shown_url
-from flawscribe.records import Failure, FailureKind
+from flawscribe.picture_files import MAX_BYTES, opened
+from flawscribe.picture_files import ImageFailure as ImageFailure
+from flawscribe.picture_files import read_bytes as read_bytes
+from flawscribe.records import FailureKind
 from flawscribe.verbatim import MAX_PIXELS, plain_size
 
 Box = tuple[int, int, int, int]
-MAX_BYTES = 100_000_000
 _VERBATIM = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 _NOT_PIXELS = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
 _ORIENTATION = 0x0112
@@ -37,18 +36,6 @@ PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 16_000_000, MAX_
 # Our own bound is lower than the one Pillow warns at, and a damaged EXIF block costs nothing.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-
-
-class ImageFailure(Exception):
-    """A picture that cannot be used: `kind` and one line that names it."""
-
-    def __init__(self, kind: FailureKind, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-    def failure(self, stage: str) -> Failure:
-        """The failure row's content for a stage."""
-        return Failure(stage=stage, kind=self.kind, message=str(self))
 
 
 def formats() -> list[str]:
@@ -70,45 +57,6 @@ def picture_suffix(content: bytes) -> str:
             return f".{str(image.format).lower()}"
     except Exception:  # as in _open: whoever opens the file later is told what is wrong
         return ".bin"
-
-
-def is_url(path: str) -> bool:
-    """Whether an image is given as an address rather than a path."""
-    scheme, colon, _ = path.partition(":")
-    return bool(colon) and scheme.strip().lower() in ("http", "https", "ftp", "s3", "gs", "data", "file")
-
-
-def read_bytes(path: str) -> bytes:
-    """The file's bytes; ImageFailure where it is missing, not a regular file, unreadable, empty or over 100 MB."""
-    try:
-        with _regular(path) as f:
-            data = f.read(
-                os.fstat(f.fileno()).st_size + 1
-            )  # a buffer as large as the limit takes time to make
-    except (FileNotFoundError, NotADirectoryError) as e:
-        raise ImageFailure(FailureKind.MISSING_IMAGE, f"{path}: no such file") from e
-    except (OSError, ValueError) as e:
-        why = getattr(e, "strerror", None) or str(e)
-        raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: {why}") from e
-    if not data:
-        raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: the file is empty")
-    return data
-
-
-@contextmanager
-def _regular(path: str) -> Iterator[BinaryIO]:
-    """The file opened, a regular one of at most 100 MB: a pipe named like a picture must not hang the run."""
-    if is_url(path):
-        told = f"{shown_url(path)}: addresses are not fetched (http and https are with --allow-urls)"
-        raise ImageFailure(FailureKind.MISSING_IMAGE, told)
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as f:
-        info = os.fstat(f.fileno())
-        if not stat.S_ISREG(info.st_mode):
-            raise ImageFailure(FailureKind.BROKEN_IMAGE, f"{path}: not a regular file")
-        if info.st_size > MAX_BYTES:
-            size = f"{info.st_size / 1e6:.0f} MB"
-            raise ImageFailure(FailureKind.IMAGE_TOO_LARGE, f"{path}: {size}, over {MAX_BYTES // 10**6} MB")
-        yield f
 
 
 @contextmanager
@@ -290,7 +238,7 @@ def _moves(image: Image.Image) -> bool:
 def is_animated(path: str) -> bool:
     """Whether the picture has frames (or pages) behind the one that `load_image` takes; False if unreadable."""
     try:
-        with _regular(path) as f, Image.open(f, formats=formats()) as image:
+        with opened(path) as f, Image.open(f, formats=formats()) as image:
             return _moves(image)
     except Exception:  # as in _open
         return False

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from flawscribe.arrivals import Entry
 from flawscribe.errors import UserError
-from flawscribe.images import is_url
 from flawscribe.manifest_folders import folder_rows
 from flawscribe.manifest_rows import FIELDS, Source, sample_of
 from flawscribe.manifest_tables import TABLES, table_rows
+from flawscribe.picture_files import is_url
 from flawscribe.records import Failure, FailureKind, Sample
 from flawscribe.shards import short
 

@@ -10,7 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
-from flawscribe.images import MAX_BYTES, ImageFailure, is_url, picture_suffix
+from flawscribe.images import picture_suffix
+from flawscribe.picture_files import MAX_BYTES, ImageFailure, is_url
 from flawscribe.records import Category, Failure, FailureKind, Golden, Sample
 
 GOLDEN = ("defective", "descriptions", "description", "mask", "quality", "category")
@@ -55,13 +56,10 @@ def _sample(raw: dict[str, Any], source: Source) -> Sample:
     if isinstance(row.get("golden"), dict):
         raise BadRow(f"golden is not nested: its fields ({', '.join(GOLDEN)}) are columns of their own")
     meta = {
-        name: _plain(value)
+        _checked(name, name): _kept(value, name)
         for name, value in row.items()
         if name not in FIELDS and not isinstance(value, bytes)
     }
-    for name, value in meta.items():
-        _check(name, name)
-        _check(value, name)
     id = row.get("id")
     if isinstance(id, int) and not isinstance(id, bool):
         id = str(id)
@@ -78,24 +76,11 @@ def _sample(raw: dict[str, Any], source: Source) -> Sample:
     )
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
-    """What Parquet has and JSON has not: dates and times as ISO 8601 text, decimals as floats, bytes left out."""
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return float(value)
-    if depth <= MAX_DEPTH and isinstance(value, dict):
-        return {k: _plain(v, depth + 1) for k, v in value.items() if not isinstance(v, bytes)}
-    if depth <= MAX_DEPTH and isinstance(value, list | tuple):
-        return [_plain(v, depth + 1) for v in value if not isinstance(v, bytes)]
-    return value
-
-
 def _absent(value: Any) -> bool:
     """None, an empty text, or NaN: pandas' "missing" in Parquet (JSON lines that say NaN are refused earlier)."""
-    if isinstance(value, float):
-        return math.isnan(value)
-    return value is None or (isinstance(value, str) and not value.strip())
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _id(id: Any) -> str:
@@ -103,7 +88,7 @@ def _id(id: Any) -> str:
         raise BadRow("id is missing")
     if not isinstance(id, str):
         raise BadRow(f"id is {_told(id)}, not a text")
-    _check(id, "id")
+    _checked(id, "id")
     if len(id) > MAX_ID:
         raise BadRow(f"id has {len(id)} characters; the limit is {MAX_ID}")
     return id
@@ -135,10 +120,11 @@ def _golden(row: dict[str, Any], source: Source) -> Golden | None:
 
 def _text(row: dict[str, Any], name: str) -> str | None:
     value = row.get(name)
-    if value is not None and not isinstance(value, str):
+    if value is None:
+        return None
+    if not isinstance(value, str):
         raise BadRow(f"{name} is {_told(value)}, not a text")
-    _check(value, name)
-    return value
+    return _checked(value, name)
 
 
 def _texts(row: dict[str, Any]) -> tuple[str, ...]:
@@ -156,8 +142,7 @@ def _texts(row: dict[str, Any]) -> tuple[str, ...]:
         return ()
     if not isinstance(value, list | tuple) or not all(isinstance(v, str | None) for v in value):
         raise BadRow(f"descriptions is {_told(value)}, not a list of texts")
-    _check(list(value), "descriptions")
-    return tuple(v for v in value if not _absent(v))
+    return tuple(_checked(v, "descriptions") for v in value if not _absent(v))
 
 
 def _boolean(row: dict[str, Any]) -> bool | None:
@@ -198,7 +183,7 @@ def _picture(row: dict[str, Any], name: str, source: Source) -> str | None:
         return None
     if not isinstance(value, str):
         raise BadRow(f"{name} is {_told(value)}, not a path")
-    _check(value, name)
+    _checked(value, name)
     return value if is_url(value) else os.path.normpath(os.path.join(source.folder, value))
 
 
@@ -216,29 +201,43 @@ def _stored(content: bytes, name: str, source: Source) -> str:
     return str(path.absolute())
 
 
-def _check(value: Any, name: str, depth: int = 0) -> None:
-    """Refuse what cannot be kept as JSON text: NUL, lone surrogates, NaN, endless nesting, unknown types."""
-    if depth > MAX_DEPTH:
-        raise BadRow(f"{_told(name)} is nested deeper than {MAX_DEPTH} levels")
+def _kept(value: Any, name: str, depth: int = 0) -> Any:
+    """A further column as JSON can keep it: dates and times as ISO 8601 text, decimals as floats, bytes left out.
+
+    BadRow for NUL, lone surrogates, NaN, endless nesting and unknown types.
+    """
     if isinstance(value, str):
-        if "\0" in value:
-            raise BadRow(f"{_told(name)} contains a NUL character")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise BadRow(f"{_told(name)} is not valid Unicode text") from None
-    elif isinstance(value, float):
+        return _checked(value, name)
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, float | Decimal):
         if not math.isfinite(value):
             raise BadRow(f"{_told(name)} is {value}: not a finite number")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check(key, name, depth + 1)
-            _check(item, name, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check(item, name, depth + 1)
-    elif not (value is None or isinstance(value, int)):
-        raise BadRow(f"{_told(name)} is of the type {type(value).__name__}, which JSON does not have")
+        return float(value)
+    if isinstance(value, dict | list | tuple):
+        if depth >= MAX_DEPTH and value:
+            raise BadRow(f"{_told(name)} is nested deeper than {MAX_DEPTH} levels")
+        if isinstance(value, dict):
+            items = value.items()
+            return {
+                _checked(k, name): _kept(v, name, depth + 1) for k, v in items if not isinstance(v, bytes)
+            }
+        return [_kept(v, name, depth + 1) for v in value if not isinstance(v, bytes)]
+    if isinstance(value, date | time):
+        return value.isoformat()
+    raise BadRow(f"{_told(name)} is of the type {type(value).__name__}, which JSON does not have")
+
+
+def _checked(text: str, name: str) -> str:
+    """The text itself; BadRow for NUL and for lone surrogates."""
+    if "\0" in text:
+        raise BadRow(f"{_told(name)} contains a NUL character")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise BadRow(f"{_told(name)} is not valid Unicode text") from None
+    return text
 
 
 def _told(value: Any) -> str:

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow.lib import StringBuilder
 
 from flawscribe.shards import Head
 
@@ -29,14 +31,14 @@ def write_parquet(rows: Iterator[Head], path: Path) -> None:
 
 
 def _table(heads: list[Head]) -> pa.Table:
-    contents = [head.content for head in heads]
-    return pa.Table.from_arrays(
-        [
-            pa.array([head.id for head in heads]),
-            pa.array([head.key for head in heads]),
-            pa.array([head.ok for head in heads]),
-            pa.array([c if head.ok else None for head, c in zip(heads, contents, strict=True)], pa.string()),
-            pa.array([None if head.ok else c for head, c in zip(heads, contents, strict=True)], pa.string()),
-        ],
-        schema=_COLUMNS,
-    )
+    # Not with pa.array and pa.compute, which import pandas, where there is one, and much else.
+    texts = [StringBuilder() for _ in range(4)]
+    for head in heads:
+        content = head.content
+        row = head.id, head.key, content if head.ok else None, None if head.ok else content
+        for builder, text in zip(texts, row, strict=True):
+            builder.append(text)
+    ids, keys, records, failures = (builder.finish() for builder in texts)
+    bits = np.packbits([head.ok for head in heads], bitorder="little")
+    ok = pa.BooleanArray.from_buffers(pa.bool_(), len(heads), [None, pa.py_buffer(bits)])
+    return pa.Table.from_arrays([ids, keys, ok, records, failures], schema=_COLUMNS)

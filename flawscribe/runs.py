@@ -23,9 +23,9 @@ from typing import Any, TextIO, TypeVar
 from flawscribe.arrivals import Arrivals, Entries, Entry, State
 from flawscribe.claims import wait_for_workers
 from flawscribe.errors import SetupError, UserError
-from flawscribe.images import is_url
 from flawscribe.keys import SCHEMA
 from flawscribe.parquet import write_parquet
+from flawscribe.picture_files import is_url
 from flawscribe.provenance import provenance
 from flawscribe.records import Record, Row, Sample
 from flawscribe.shards import (

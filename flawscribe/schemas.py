@@ -2,11 +2,12 @@
 
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fastjsonschema
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.exceptions import best_match
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 _MOST = 100
 """Errors of which the one to tell is chosen: a list of millions may have one in each item."""
@@ -22,7 +23,7 @@ class Schema:
     def _check(self) -> Any:
         return fastjsonschema.compile(self.schema, use_default=False)
 
-    def error(self, found: Any) -> ValidationError | None:
+    def error(self, found: Any) -> "ValidationError | None":
         """What is wrong with a value, as jsonschema tells it; None where it fits. RecursionError for endless nesting.
 
         jsonschema's own way through a small answer takes longer than to read it from the network.
@@ -30,5 +31,8 @@ class Schema:
         try:
             self._check(found)
         except fastjsonschema.JsonSchemaException:
+            from jsonschema import Draft202012Validator  # takes long to import, too
+            from jsonschema.exceptions import best_match
+
             return best_match(islice(Draft202012Validator(self.schema).iter_errors(found), _MOST))
         return None

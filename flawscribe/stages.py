@@ -6,6 +6,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from flawscribe.garbage import seldom_collecting
 from flawscribe.records import Failure, Row, Sample
 from flawscribe.runs import Run, now
 from flawscribe.shards import begin_of
@@ -68,6 +69,7 @@ def run_stage(
 
         with (
             run.writer(stage) as write,
+            seldom_collecting() as set_aside,
             tqdm(total=total, desc=stage, unit="image", delay=1, disable=quiet) as bar,
             stopping(in_flight) as stop,
         ):
@@ -108,7 +110,9 @@ def run_stage(
             for row in process(todo()):
                 make_way()
                 put(row)
-                answered = True
+                if not answered:
+                    answered = True
+                    set_aside()
             make_way()
             if stop():
                 raise KeyboardInterrupt

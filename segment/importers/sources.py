@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from flawscribe.errors import UserError, one_line
-from flawscribe.images import ImageFailure, extensions, is_url
+from flawscribe.images import ImageFailure, extensions
+from flawscribe.picture_files import is_url
 from flawscribe.records import FailureKind
 from segment.importers.base import bad_row
 

@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from flawscribe.digests import Digests
 from flawscribe.errors import UserError
-from flawscribe.images import ImageFailure, is_url, load_image
+from flawscribe.images import ImageFailure, load_image
 from flawscribe.manifest import read_manifest
+from flawscribe.picture_files import is_url
 from flawscribe.records import FailureKind, Sample
 from segment.importers.mask_files import mask_file
 
