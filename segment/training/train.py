@@ -1,9 +1,12 @@
 """The whole job: a manifest and an encoder in, a head's checkpoint out."""
 
+import fcntl
 import json
+import os
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +30,9 @@ from segment.training.losses import Weights
 from segment.training.scoring import choose, scores
 from segment.training.split import split
 
-_PLAN, _CACHE = "plan.json", "cache"
-_BEFORE = (
-    "digests.jsonl",
-    "pictures",
-    _CACHE,
-)  # what is there before a training begins, of one that could not
+_PLAN, _CACHE, _LOCK = "plan.json", "cache", "lock"
+# What is there before a training begins, of one that could not begin.
+_BEFORE = ("digests.jsonl", "pictures", _CACHE, _LOCK)
 _MADE = (
     "config.json",
     "model.safetensors",
@@ -80,84 +80,91 @@ def train(
 ) -> dict[str, float]:
     """Train a head and write it to `out`; returns the validation figures at the thresholds chosen.
 
-    Goes on where the same training was interrupted in `out`; a finished one is returned as it is. Embeddings are
-    kept in
-    `cache` (default `out/cache`). Raises UserError for data that cannot be learnt from, another training in `out`
-    without `force`, an unknown encoder; SetupError for damaged checkpoints.
+    Goes on where the same training was interrupted in `out`; a finished one is returned as it is. Embeddings are kept
+    in `cache` (default `out/cache`), which trainings may share, one filling it at a time. Raises UserError for data
+    that cannot be learnt from, another training in `out` without `force`, an unknown encoder; SetupError for damaged
+    checkpoints.
     """
     accelerator = Accelerator(mixed_precision=_precision())
     main = accelerator.is_main_process
-    say: Tell = tell if tell and main else lambda line: None
-    if main:
-        _prepare(out, force)
-    accelerator.wait_for_everyone()
-    torch.manual_seed(arguments.seed)
-    # The first process reads (and writes digests and embedded pictures), the others take over what it found.
-    read: list[Any] = [read_examples(Path(arguments.data), out, arguments.skip_bad) if main else None]
-    broadcast_object_list(read)
-    examples, left_out = read[0]
-    if not examples:
-        raise UserError(f"{arguments.data} holds no image to learn from")
-    parts = split(examples, arguments.validation, arguments.seed)
-    check_enough(parts, detect=arguments.weights.detection > 0)
-    encoder = load_encoder(arguments.encoder, str(accelerator.device))
-    digest = data_digest(examples)
-    finished: list[Any] = [_same(arguments, digest, encoder.digest, out) if main else None]
-    broadcast_object_list(finished)
-    if finished[0] is not None:
-        figures: dict[str, float] = finished[0]
-        return figures
-    head, started = _start(arguments, encoder)
-    head = head.to(accelerator.device)
-    learning = sum(p.numel() for p in trained(head).values())
-    say(
-        f"{len(parts['training'])} images to learn from, {len(parts['validation'])} for validation, "
-        f"{learning / 1e6:.1f} M weights that learn, on {accelerator.device} × {accelerator.num_processes}"
-    )
-    kept = _filled(arguments, accelerator, encoder, head, parts, cache or out / _CACHE)
-    vectors = _vectors(arguments.text, examples)
-    plan = Plan(
-        epochs=arguments.epochs,
-        batch=arguments.batch,
-        rate=arguments.rate,
-        decay=arguments.decay,
-        patience=arguments.patience,
-        seed=arguments.seed,
-        views=arguments.views,
-        say=arguments.say,
-        weights=arguments.weights,
-    )
-    trainer = Trainer(accelerator, head, started, kept, parts, vectors, plan, out)
-    trainer.fit(say)
-    answers = trainer.answers()
-    mask, presence = choose(parts["validation"], answers, arguments.clean_marked)
-    head.set_thresholds(round(mask, 4), round(presence, 4))
-    metrics = scores(parts["validation"], answers, mask, presence)
-    if main:
-        log = read_log(out)
-        data = {
-            "digest": digest,
-            "training_images": len(parts["training"]),
-            "validation_images": len(parts["validation"]),
-            "defective": sum(e.defective for e in examples),
-            "flawless": sum(not e.defective for e in examples),
-            "flawless, asked for": sum(e.asked for e in examples),
-            "with a mask": sum(e.mask is not None for e in examples),
-        }
-        model = {
-            "encoder_digest": encoder.digest,
-            "learnt_weights": learning,
-            "epochs": len(log),
-            "mask_threshold": head.config.mask_threshold,
-            "presence_threshold": head.config.presence_threshold,
-        }
-        plot(log, out / "curves.png")
-        write_card(out, _plain(arguments), data, model, metrics, left_out)
-        save_head(head, out)  # last: a folder with a head is a finished training
-        for name in (STATE, BEST):
-            (out / name).unlink(missing_ok=True)
-    accelerator.wait_for_everyone()
-    return metrics
+    with _alone(out, force) if main else nullcontext():
+        # The first process reads (and writes digests and embedded pictures), the others take over what it found.
+        read: list[Any] = [read_examples(Path(arguments.data), out, arguments.skip_bad) if main else None]
+        broadcast_object_list(read)
+        examples, left_out = read[0]
+        if not examples:
+            raise UserError(f"{arguments.data} holds no image to learn from")
+        parts = split(examples, arguments.validation, arguments.seed)
+        check_enough(parts, detect=arguments.weights.detection > 0)
+        encoder = load_encoder(arguments.encoder, str(accelerator.device))
+        digest = data_digest(examples)
+        finished: list[Any] = [_same(arguments, digest, encoder.digest, out) if main else None]
+        broadcast_object_list(finished)
+        if finished[0] is not None:
+            figures: dict[str, float] = finished[0]
+            return figures
+        torch.manual_seed(arguments.seed)
+        head, started = _start(arguments, encoder)
+        head = head.to(accelerator.device)
+        learning = sum(p.numel() for p in trained(head).values())
+        say: Tell = tell if tell and main else lambda line: None
+        say(
+            f"{len(parts['training'])} images to learn from, {len(parts['validation'])} for validation, "
+            f"{learning / 1e6:.1f} M weights that learn, on {accelerator.device} × {accelerator.num_processes}"
+        )
+        kept = _filled(arguments.views, accelerator, encoder, head, parts, cache or out / _CACHE)
+        vectors = _vectors(arguments.text, examples)
+        trainer = Trainer(accelerator, head, started, kept, parts, vectors, _plan(arguments), out)
+        trainer.fit(say)
+        answers = trainer.answers()
+        mask, presence = choose(parts["validation"], answers, arguments.clean_marked)
+        head.set_thresholds(round(mask, 4), round(presence, 4))
+        metrics = scores(parts["validation"], answers, mask, presence)
+        if main:
+            about = {"encoder_digest": encoder.digest, "learnt_weights": learning}
+            _write(head, out, arguments, parts, _about_data(examples, digest), about, metrics, left_out)
+        accelerator.wait_for_everyone()
+        return metrics
+
+
+def _plan(arguments: Arguments) -> Plan:
+    shared = {f.name for f in fields(Plan)} & {f.name for f in fields(Arguments)}
+    return Plan(**{name: getattr(arguments, name) for name in shared})
+
+
+def _about_data(examples: list[Example], digest: str) -> dict[str, Any]:
+    return {
+        "digest": digest,
+        "defective": sum(e.defective for e in examples),
+        "flawless": sum(not e.defective for e in examples),
+        "flawless, asked for": sum(e.asked for e in examples),
+        "with a mask": sum(e.mask is not None for e in examples),
+    }
+
+
+def _write(
+    head: DefectHead,
+    out: Path,
+    arguments: Arguments,
+    parts: dict[str, list[Example]],
+    data: dict[str, Any],
+    model: dict[str, Any],
+    metrics: dict[str, float],
+    left_out: list[str],
+) -> None:
+    """Curves, card and, last, the head: a folder with a head is a finished training."""
+    log = read_log(out)
+    data |= {f"{part}_images": len(found) for part, found in parts.items()}
+    model |= {
+        "epochs": len(log),
+        "mask_threshold": head.config.mask_threshold,
+        "presence_threshold": head.config.presence_threshold,
+    }
+    plot(log, out / "curves.png")
+    write_card(out, _plain(arguments), data, model, metrics, left_out)
+    save_head(head, out)
+    for name in (STATE, BEST):
+        (out / name).unlink(missing_ok=True)
 
 
 def _precision() -> str:
@@ -171,18 +178,13 @@ def _plain(arguments: Arguments) -> dict[str, Any]:
     return asdict(arguments) | {"data": str(Path(arguments.data).resolve())}
 
 
-def _prepare(out: Path, force: bool) -> None:
-    """A folder that is new, or holds an earlier training; with `force` that makes way, all but its cache."""
+def _check_folder(out: Path) -> None:
+    """UserError for a folder that is neither new nor an earlier training's."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is no folder: give a new one with -o")
     begun = (out / _PLAN).is_file()
     if out.is_dir() and not begun and any(p.name not in _BEFORE for p in out.iterdir()):
         raise UserError(f"{out} holds something else than a training: give a new folder with -o")
-    out.mkdir(parents=True, exist_ok=True)
-    if force:
-        for name in _MADE:
-            (out / name).unlink(missing_ok=True)
-        shutil.rmtree(out / "tensorboard", ignore_errors=True)
 
 
 def _same(arguments: Arguments, data: str, encoder: str, out: Path) -> dict[str, float] | None:
@@ -231,22 +233,49 @@ def _start(arguments: Arguments, encoder: Encoder) -> tuple[DefectHead, set[str]
 
 
 def _filled(
-    arguments: Arguments,
+    views: int,
     accelerator: Accelerator,
     encoder: Encoder,
     head: DefectHead,
     parts: dict[str, list[Example]],
     folder: Path,
 ) -> Cache:
+    """The cache with every view in it; each process computes its share."""
     rank, world = accelerator.process_index, accelerator.num_processes
     side = head.config.detail or encoder.side // 4
-    kept = Cache(folder, encoder, side, head.config.detail > 0, rank, world)
-    training = [(e, v) for e in parts["training"] for v in range(arguments.views)]
-    items = training + [(e, 0) for e in parts["validation"]]
-    kept.fill(items)
-    accelerator.wait_for_everyone()
-    kept.reopen()
+    with _lock(folder, wait=True) if accelerator.is_main_process else nullcontext():
+        accelerator.wait_for_everyone()  # until the first process has the lock
+        kept = Cache(folder, encoder, side, head.config.detail > 0, rank, world)
+        accelerator.wait_for_everyone()  # what is incomplete is cut off: nobody may write while others open
+        training = [(e, v) for e in parts["training"] for v in range(views)]
+        kept.fill(training + [(e, 0) for e in parts["validation"]])
+        accelerator.wait_for_everyone()
+        kept.reopen()
+        accelerator.wait_for_everyone()
     return kept
+
+
+@contextmanager
+def _alone(out: Path, force: bool) -> Iterator[None]:
+    """`out` made ready, and held: a second training there is refused."""
+    _check_folder(out)
+    with _lock(out, wait=False):
+        if force:
+            for name in _MADE:
+                (out / name).unlink(missing_ok=True)
+            shutil.rmtree(out / "tensorboard", ignore_errors=True)
+        yield
+
+
+@contextmanager
+def _lock(folder: Path, wait: bool) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)) as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise UserError(f"another process is working on {folder}") from None
+        yield
 
 
 def _vectors(text: str | None, examples: list[Example]) -> dict[str, np.ndarray]:

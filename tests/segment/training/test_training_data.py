@@ -1,5 +1,6 @@
 """What may be learnt from, what is refused by name, and which pictures stay together."""
 
+import fcntl
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -210,3 +211,12 @@ def test_data_that_was_mended_may_use_the_same_folder(tmp_path: Path) -> None:
     (tmp_path / "head" / "somebodys.txt").touch()
     with pytest.raises(UserError, match="something else than a training"):
         train(arguments, tmp_path / "head")
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
+    arguments = Arguments(data=str(written(tmp_path / "d", data(tmp_path / "d"))))
+    (tmp_path / "head").mkdir()
+    with (tmp_path / "head" / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another process is working on"):
+            train(arguments, tmp_path / "head")
