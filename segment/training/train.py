@@ -217,8 +217,9 @@ def _start(arguments: Arguments, encoder: Encoder) -> tuple[DefectHead, set[str]
     head = head_over(encoder, text, arguments.refine)
     ref = head.config.encoder
     assert ref is not None
-    if Path(ref.name).exists():  # the head is to find it from anywhere
-        absolute = EncoderRef(str(Path(ref.name).resolve()), ref.digest, ref.side, ref.width)
+    path = Path(ref.name).expanduser()
+    if ref.name != "nano" and path.exists():  # the head is to find it from anywhere
+        absolute = EncoderRef(str(path.resolve()), ref.digest, ref.side, ref.width)
         head.config = replace(head.config, encoder=absolute)
     started = {name for name in own_weights(head) if name.startswith(("decoder.", "positions.", "dense"))}
     folder = arguments.init or (str(nano_head_path()) if encoder.name == "nano" else None)
