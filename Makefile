@@ -23,7 +23,7 @@ $(BIN)/uv:
 
 # uv, not pip: pip may be set up to prefer a torch build that torchvision cannot load over.
 $(STAMP): pyproject.toml constraints.txt overrides.txt | $(BIN)/uv
-	$(UV) --editable ".[$(VLLM),sam,judge,ray,dev]"
+	$(UV) --editable ".[$(VLLM),sam,import,judge,ray,dev]"
 	@touch $@
 
 demo: $(STAMP)
