@@ -163,7 +163,7 @@ def _emit(run: "Run", file: str, options: dict[str, Any], as_json: bool) -> None
         click.echo(json.dumps({"run": str(run.path), "requests": n, "files": [str(path) for path in files]}))
     else:
         told = ", ".join(f"{path} ({path.stat().st_size / 1e6:.1f} MB)" for path in files) or "nothing to ask"
-        click.echo(f"{run.path}: {n} requests: {told}")
+        click.echo(f"{run.path}: {n} request{'' if n == 1 else 's'}: {told}")
 
 
 def _print(figures: dict[str, Any]) -> None:

@@ -61,7 +61,10 @@ def serve(model: str, vllm_flags: tuple[str, ...], port: int, media: Path | None
         click.echo(f"starting vLLM with {names[0]} ({_where(found)}); its log is {server.log}", err=True)
         server.wait_until_up(_tick)
         click.echo(f"{names[0]} is served at {url} (Ctrl-C stops it)")
-        click.echo(f"  flawscribe describe MANIFEST -o RUN --model {shlex.quote(names[0])} --base-url {url}")
+        by_path = " --media file" if media else ""
+        click.echo(
+            f"  flawscribe describe MANIFEST -o RUN --model {shlex.quote(names[0])} --base-url {url}{by_path}"
+        )
         sys.stdout.flush()
         server.wait()
     except KeyboardInterrupt:

@@ -27,6 +27,7 @@ from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # n
 from vllm.v1.engine.async_llm import AsyncLLM  # noqa: E402
 
 from engines.base import TOP, Answer, Fault, Request, Token, with_picture  # noqa: E402
+from engines.descriptors import children_on_stderr  # noqa: E402
 from engines.feed import feed  # noqa: E402
 from engines.grammar import grammar  # noqa: E402
 from engines.prefix_cache import PrefixCache  # noqa: E402
@@ -66,15 +67,16 @@ class VLLMEngine:
         self._numbers = itertools.count()
         structured = StructuredOutputsConfig(**found.pop("structured_outputs_config"))
         try:
-            self._llm = AsyncLLM.from_engine_args(
-                AsyncEngineArgs(
-                    **found,
-                    structured_outputs_config=structured,
-                    trust_remote_code=False,
-                    mm_processor_cache_gb=0,
-                    disable_log_stats=True,
+            with children_on_stderr():
+                self._llm = AsyncLLM.from_engine_args(
+                    AsyncEngineArgs(
+                        **found,
+                        structured_outputs_config=structured,
+                        trust_remote_code=False,
+                        mm_processor_cache_gb=0,
+                        disable_log_stats=True,
+                    )
                 )
-            )
         except (
             Exception
         ) as e:  # vLLM reports a failed start through many classes, its own engine's among them

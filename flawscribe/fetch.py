@@ -179,9 +179,8 @@ def _looked_up(host: str, port: int, name: str, rules: Rules) -> list[str]:
         raise _missing(name, f"there is no host {one_line(host, 80)}") from e
     for address in addresses:
         if not rules.allowed(address):
-            raise _missing(
-                name, f"{one_line(host, 80)} leads to {address}, which is not on the public internet"
-            )
+            leads = "" if host == address else f" leads to {address}, which"
+            raise _missing(name, f"{one_line(host, 80)}{leads} is not on the public internet")
     if not addresses:
         raise _missing(name, f"there is no host {one_line(host, 80)}")
     return addresses

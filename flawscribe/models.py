@@ -79,7 +79,10 @@ def resolve_model(name: str) -> ModelRef:
         hub_id, _, revision = name.partition("@")
         return ModelRef(name, hub_id, revision or "main", "hub")
     hint = did_you_mean(name.lower(), presets())
-    raise UserError(f"no model {name!r}.{hint} Or give a directory with a checkpoint, or a hub id org/name")
+    raise UserError(
+        f"no model {name!r}.{hint} Or give a directory with a checkpoint, or a hub id org/name; "
+        "a name that a server offers goes with describe's and run's --base-url or --engine openai"
+    )
 
 
 @cache

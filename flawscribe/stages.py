@@ -12,6 +12,9 @@ from flawscribe.runs import Run, now
 from flawscribe.shards import begin_of
 from flawscribe.stopping import stopping
 
+_COUNT = "{desc}: {n_fmt} done [{elapsed}, {rate_fmt}]"
+"""The progress of a pass whose length is not known."""
+
 Ready = Callable[[Iterable[Sample]], Iterator[tuple[Sample, Failure | None]]]
 
 
@@ -70,7 +73,14 @@ def run_stage(
         with (
             run.writer(stage) as write,
             seldom_collecting() as set_aside,
-            tqdm(total=total, desc=stage, unit="image", delay=1, disable=quiet) as bar,
+            tqdm(
+                total=total,
+                desc=stage,
+                unit="image",
+                delay=1,
+                disable=quiet,
+                bar_format=None if total else _COUNT,
+            ) as bar,
             stopping(in_flight) as stop,
         ):
 

@@ -31,7 +31,7 @@ from flawscribe.statistics import bootstrap
 
 HERE = Path(__file__).parent
 FLAWSCRIBE = [sys.executable, "-c", "from flawscribe.start import main; main()"]
-ORDER = ("ceiling", "flawscribe", "one by one", "32 threads", "inspect_ai", "run_batch")
+ORDER = ("ceiling", "flawscribe", "one by one", "32 threads", "inspect_ai", "run_batch", "in process")
 SALTED = ["--param", "cache_salt=bench"]
 
 
@@ -119,19 +119,25 @@ class Bench:
 
     def flawscribe(self, in_flight: int, rows: int) -> None:
         """Run flawscribe on one row and on all, and keep the difference: the first request goes alone."""
-        alone, all_of_them = self._described(in_flight, 1), self._described(in_flight, rows)
+        words = ["--base-url", self.url, "--window", str(in_flight), "--timeout", "600"]
+        alone, all_of_them = (self._described(words, n) for n in (1, rows))
         self.starts.append((alone[0].seconds + alone[1], alone[0].cpu))
         run = all_of_them[0]
         seconds, cpu = run.seconds - alone[0].seconds, run.cpu - alone[0].cpu
         self._keep("flawscribe", in_flight, Run(rows - 1, seconds, cpu, run.peak, run.most))
 
-    def _described(self, in_flight: int, rows: int) -> tuple[Run, float]:
+    def in_process(self, rows: int) -> None:
+        """flawscribe with the model in its own processes: from its first request to its last row."""
+        run, loading = self._described(["--engine", "vllm"], rows)
+        self._note(f"in process: {loading:.0f} s to load the model are not counted")
+        self._keep("in process", 0, Run(rows, run.seconds, 0.0, 0.0))
+
+    def _described(self, how: list[str], rows: int) -> tuple[Run, float]:
         """A whole process: seconds from the first request to its end, and those before."""
         self._n += 1
         out = self.work / f"run-{os.getpid()}-{self._n}"
-        words = ["describe", self._manifest(rows), "-o", str(out), "--base-url", self.url, "--json"]
-        words += ["--window", str(in_flight), "--timeout", "600"]
-        if not self.stub:
+        words = ["describe", self._manifest(rows), "-o", str(out), "--json", *how]
+        if "--base-url" in how and not self.stub:
             words += ["--param", f"cache_salt={os.getpid()}-{self._n}"]
         self._stats()
         began = asking = time.perf_counter()
@@ -142,7 +148,7 @@ class Bench:
             try:
                 for line in process.stderr:
                     said.append(line)
-                    if line.startswith(b"openai:"):  # said as the first request is about to go
+                    if line.startswith((b"openai:", b"vllm:")):  # said as the first request is about to go
                         asking = time.perf_counter()
             except KeyboardInterrupt:
                 process.kill()
@@ -157,7 +163,7 @@ class Bench:
         found = json.loads(printed)
         if found["failed"] or found["account"]["calls"] != rows:
             told = f"{found['account']['calls']} calls for {rows} rows, failed: {found['failures'] or 'none'}"
-            self._note(f"flawscribe, {in_flight} in flight: {told}")
+            self._note(f"flawscribe {' '.join(how)}: {told}")
         most = int(self._stats().get("most", 0))
         shutil.rmtree(out)
         cpu = used.ru_utime + used.ru_stime
@@ -293,6 +299,7 @@ def measure(bench: Bench, in_flight: list[int], flags: list[str]) -> None:
     )
     if flags:
         jobs.append(("run_batch", lambda: bench.run_batch(args.rows, flags)))
+        jobs.append(("in process", lambda: bench.in_process(args.rows)))
     try:
         for repeat in range(args.repeats):
             for name, job in jobs if repeat % 2 == 0 else reversed(jobs):

@@ -1,6 +1,9 @@
 """A window of thousands of requests needs as many sockets, of which a process may have 1,024 by custom."""
 
 import resource
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -40,3 +43,17 @@ def test_a_window_that_the_system_does_not_allow_is_one_line(monkeypatch: pytest
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 2048))
     with pytest.raises(UserError, match="--window 1920 or less"):
         ask("http://127.0.0.1:9/v1", window=4096)
+
+
+@pytest.mark.parametrize("closed", ["", " >&-"])
+def test_what_a_model_process_prints_is_not_among_the_results(closed: str) -> None:
+    code = (
+        "import subprocess\nfrom engines.descriptors import children_on_stderr\n"
+        "with children_on_stderr(): child = subprocess.Popen('sleep 0.2; echo child', shell=True)\n"
+        "child.wait(); print('ours')\n"
+    )
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}{closed}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    if not closed:
+        assert (done.returncode, done.stdout, done.stderr) == (0, "ours\n", "child\n")
+    assert "Traceback" not in done.stderr.split("child")[0] and "child" not in done.stdout

@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
@@ -134,6 +135,22 @@ def test_a_server_that_ends_is_told_with_its_reason_and_log(tmp_path: Path) -> N
 )
 def test_the_reason_is_the_error_that_came_before_its_consequences(log: str, reason: str) -> None:
     assert _reason(log) == reason
+
+
+@pytest.mark.parametrize("media", [False, True])
+def test_how_to_ask_it_names_pictures_as_it_takes_them(
+    media: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "check_installed", lambda: None)
+    monkeypatch.setattr(
+        module, "engine_arguments", lambda model: arguments(resolve_model(model), Machine(()))
+    )
+    monkeypatch.setattr(module, "Server", Mock())
+    result = CliRunner().invoke(
+        serve, ["nano", "--port", "0", *(["--media", str(tmp_path)] if media else [])]
+    )
+    assert "--model nano --base-url http://127.0.0.1:" in result.output
+    assert ("--media file" in result.output) == media
 
 
 @pytest.mark.slow

@@ -125,6 +125,13 @@ def test_every_address_of_a_name_must_be_public(tmp_path: Path) -> None:
     assert "there is no host" in str(failure("http://h.org/", tmp_path, Rules(resolve=lambda h, p: [])))
 
 
+@pytest.mark.parametrize("url", ["http://10.0.0.1/a.png", "http://[::1]/a.png"])
+def test_a_numeric_address_is_not_said_to_lead_to_itself(tmp_path: Path, url: str) -> None:
+    told = str(failure(url, tmp_path, Rules()))
+    assert "is not on the public internet" in told
+    assert "leads to" not in told
+
+
 def test_a_name_that_leads_elsewhere_the_next_time(tmp_path: Path) -> None:
     """The connection goes to the address that was checked: a second look-up would go to the other server."""
     given = iter([["127.0.0.1"], ["127.0.0.2"]])

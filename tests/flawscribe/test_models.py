@@ -50,6 +50,7 @@ def test_any_other_name_is_told_what_would_do(name: str) -> None:
     with pytest.raises(UserError, match="hub id org/name") as caught:
         resolve_model(name)
     assert "nano" in str(caught.value)
+    assert "--base-url or --engine openai" in str(caught.value)
 
 
 def test_a_directory_without_a_model(tmp_path: Path) -> None:
