@@ -27,7 +27,7 @@ from flawscribe.errors import SetupError, UserError, one_line
 from flawscribe.hosts import shown_url
 from flawscribe.runs import Run, now
 from flawscribe.shards import Tail
-from flawscribe.stages import Counts
+from flawscribe.stages import Counts, bar_seconds
 from flawscribe.stopping import stopping
 
 _LOOK = 0.3  # seconds between counts of the rows
@@ -97,7 +97,13 @@ def describe_on_cluster(
         todo = left(run, how, redo)
         make_way = partial(run.begin, STAGE, how.settings, redo=True, since=job.since) if redo else None
         with tqdm(
-            total=todo.total, initial=todo.kept, desc=STAGE, unit="image", delay=1, disable=quiet
+            total=todo.total,
+            initial=todo.kept,
+            desc=STAGE,
+            unit="image",
+            delay=1,
+            mininterval=bar_seconds(),
+            disable=quiet,
         ) as bar:
             rows = _Rows(run, job.since, todo, bar, make_way)
             try:

@@ -1,5 +1,6 @@
 """One pass over a stage of a run: what has no good row yet is processed, and each row is on disk at once."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,7 @@ def run_stage(
                 desc=stage,
                 unit="image",
                 delay=1,
+                mininterval=bar_seconds(),
                 disable=quiet,
                 bar_format=None if total else _COUNT,
             ) as bar,
@@ -130,6 +132,11 @@ def run_stage(
             run.compact(stage)
         run.note(stage, finished=now(), ok=counts.ok + counts.kept, failed=counts.failed)
     return counts
+
+
+def bar_seconds() -> float:
+    """Seconds between two drawings of a progress bar: in a log each of them stays."""
+    return 0.2 if sys.stderr.isatty() else 10
 
 
 def noted(rows: Iterator[Row], note: Callable[[], None]) -> Iterator[Row]:
