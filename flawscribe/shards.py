@@ -24,6 +24,7 @@ _BEGIN = rb'\{"id":"(%s(?:%s%s)*)","key":"(%s)","(record|failure)":' % (_PLAIN, 
 _HEAD, _LINE = re.compile(_BEGIN), re.compile(b"^" + _BEGIN + rb".*\}$", re.MULTILINE)
 _KEY = 16  # digits of a key
 _BLOCK = 1 << 22  # bytes
+_Line = tuple[bytes, bytes, bool, int, bytes, int, int]
 Passed = Callable[[bytes], bool]
 """Whether an id, in UTF-8, is not wanted."""
 
@@ -89,7 +90,8 @@ def heads(
     `passed` are left out, at a microsecond each.
     """
     for shard in shards:
-        for id, key, ok, offset, line in _lines(shard, start, passed, end):
+        for id, key, ok, offset, block, begins, ends in _lines(shard, start, passed, end):
+            line = block[begins:ends]
             try:
                 yield Head(id.decode(), key.decode(), ok, line, shard, offset)
             except UnicodeDecodeError:
@@ -101,7 +103,7 @@ def good_keys(shards: Iterable[Path]) -> dict[bytes, bytes]:
     """The ids whose last row is good, in UTF-8, with the beginning of their keys (see `begin_of`)."""
     good: dict[bytes, bytes] = {}
     for shard in shards:
-        for id, key, ok, _, _ in _lines(shard):
+        for id, key, ok, *_ in _lines(shard):
             if ok:
                 good[id] = key[:_KEY]
             else:
@@ -116,8 +118,8 @@ def begin_of(key: str) -> bytes:
 
 def _lines(
     shard: Path, start: int = 0, passed: Passed | None = None, to: int | None = None
-) -> Iterator[tuple[bytes, bytes, bool, int, bytes]]:
-    """(id, key, whether good, offset, line) of whole lines, found block by block."""
+) -> Iterator[_Line]:
+    """(id, key, whether good, offset, and a block with the line's ends in it) of whole lines."""
     at, rest = start, b""
     with shard.open("rb") as f:
         f.seek(start)
@@ -128,22 +130,19 @@ def _lines(
             end = block.rfind(b"\n") + 1
             next_ = 0
             for found in _LINE.finditer(block, 0, end):
-                begins, ends = found.span()
+                begins, id = found.start(), found[1]
                 if begins != next_:
                     yield from _unusual(block[next_:begins], shard, at + next_, passed)
-                id, key, what = found.groups()
                 if b"\\" in id:
                     id = _text(id)
-                next_ = ends + 1
-                if not (passed and passed(id)):
-                    yield id, key, what == b"record", at + begins, block[begins:next_]
+                next_ = found.end() + 1
+                if passed is None or not passed(id):
+                    yield id, found[2], found[3] == b"record", at + begins, block, begins, next_
             yield from _unusual(block[next_:end], shard, at + next_, passed)
             at, rest = at + end, block[end:]
 
 
-def _unusual(
-    lines: bytes, shard: Path, at: int, passed: Passed | None
-) -> Iterator[tuple[bytes, bytes, bool, int, bytes]]:
+def _unusual(lines: bytes, shard: Path, at: int, passed: Passed | None) -> Iterator[_Line]:
     """Lines that were not written by `line_of`, or are damaged."""
     for line in lines.splitlines(keepends=True) if lines else ():
         found = _line(line, shard, at)
@@ -152,12 +151,12 @@ def _unusual(
             yield found
 
 
-def _line(line: bytes, shard: Path, at: int) -> tuple[bytes, bytes, bool, int, bytes]:
+def _line(line: bytes, shard: Path, at: int) -> _Line:
     if line.endswith(b"}\n") and (found := _HEAD.match(line)):
         id, key, what = found.groups()
-        return _text(id) if b"\\" in id else id, key, what == b"record", at, line
+        return _text(id) if b"\\" in id else id, key, what == b"record", at, line, 0, len(line)
     row = row_of(line, shard)
-    return row.id.encode(), row.key.encode(), row.ok, at, line
+    return row.id.encode(), row.key.encode(), row.ok, at, line, 0, len(line)
 
 
 def _text(quoted: bytes) -> bytes:
@@ -176,7 +175,7 @@ class Places:
         self._shards = shards
         number = {shard: i << 48 for i, shard in enumerate(shards)}
         self._where = {
-            id: number[shard] | offset for shard in shards for id, _, _, offset, _ in _lines(shard)
+            id: number[shard] | offset for shard in shards for id, _, _, offset, *_ in _lines(shard)
         }
         self._open: dict[int, BinaryIO] = {}
 
