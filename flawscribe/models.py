@@ -85,13 +85,18 @@ def resolve_model(name: str) -> ModelRef:
     )
 
 
-@cache
 def directory_digest(folder: Path) -> str:
     """The first 16 hex digits of SHA-256 over the names and contents of a checkpoint's files."""
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix in _CONTENT]
+    return _digest(tuple((path, (info := path.stat()).st_size, info.st_mtime_ns) for path in files))
+
+
+@cache
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """The digest of files that are as they were: weights may have many gigabytes, and are asked for more than once."""
     total = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix in _CONTENT:
-            with path.open("rb") as f:
-                content = hashlib.file_digest(f, "sha256").hexdigest()
-            total.update(f"{path.name}:{content}\n".encode())
+    for path, _, _ in files:
+        with path.open("rb") as f:
+            content = hashlib.file_digest(f, "sha256").hexdigest()
+        total.update(f"{path.name}:{content}\n".encode())
     return total.hexdigest()[:16]
