@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from flawscribe.errors import SetupError, UserError
-from flawscribe.models import ModelRef, directory_digest, nano_head_path, resolve_model
+from flawscribe.models import ModelRef, nano_head_path, resolve_model
 from flawscribe.models_command import models_command
 
 
@@ -26,7 +26,6 @@ def test_a_directory_is_known_by_its_content(tmp_path: Path) -> None:
     assert ref.revision != resolve_model(str(checkpoint(tmp_path / "other", b"others"))).revision
     (same / "README.md").write_text("a card changes nothing")
     (same / "chat_template.jinja").write_text("a template does")
-    directory_digest.cache_clear()
     assert resolve_model(str(same)).revision != ref.revision
 
 
