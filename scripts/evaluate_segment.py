@@ -174,6 +174,8 @@ def told(rows: list[Answered], following: list[Answered]) -> None:
     print(line("Pixel F1, mean of images", over_bases(f1, [b for _, b in pairs])))
     difference = bootstrap(np.mean, [float(np.mean(v)) for v in gain.values()])
     print(line("gIoU, more than without (paired)", difference))
+    clean = [b for b in following if b.arm == "clean"]
+    print(line("Clean pictures marked", share(sum(b.marked for b in clean), len(clean))))
 
 
 def main() -> None:

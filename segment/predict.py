@@ -26,7 +26,7 @@ _PIXELS = {"cpu": 2**20, "cuda": 2**23}  # of a batch's frames: one of SAM's, or
 class _View:
     """A frame's answers: of image number `image`, or of its part in `box`.
 
-    `taken` is its (height, width) in the frame, `size` in pixels of the image.
+    `taken` is its (height, width) in the frame, `size` in pixels of the image; `told` whether its mask follows words.
     """
 
     image: int
@@ -36,6 +36,7 @@ class _View:
     mask: Tensor
     presence: float
     quality: tuple[float, float]
+    told: bool
 
 
 def predict(
@@ -47,6 +48,7 @@ def predict(
     """The head's answers for RGB images of any sizes; masks at each image's own size.
 
     `texts` float32 (n, width) are the descriptions that a conditional head's masks follow, a row of zeros for none.
+    Whoever described a defect has decided that there is one: P(defective) holds no such mask back.
     P(defective) is the whole picture's or, where it is higher, a tile's; the qualities are the whole picture's.
     """
     marking = marking or Marking()
@@ -77,7 +79,9 @@ def _views(
             )
         for n, (i, box, part) in enumerate(batch):
             size = (part.height, part.width)
-            yield _View(i, box, taken[n], size, mask[n], presence[n], (quality[n][0], quality[n][1]))
+            follows = texts is not None and bool(texts[i].any())
+            both = quality[n][0], quality[n][1]
+            yield _View(i, box, taken[n], size, mask[n], presence[n], both, follows)
 
 
 def _parts(images: Iterable[Image.Image], tiles: int) -> Iterator[tuple[int, Box | None, Image.Image]]:
@@ -93,7 +97,7 @@ def _answer(head: DefectHead, views: list[_View], marking: Marking) -> MaskPredi
     threshold = config.mask_threshold if marking.threshold is None else marking.threshold
     presence = config.presence_threshold if marking.presence is None else marking.presence
     found: list[RLE | None] = []
-    if whole.presence >= presence:
+    if whole.told or whole.presence >= presence:
         found.append(encode_runs(marked(_enlarged(head, whole), logit(threshold), whole.size)))
     tiles = [
         Tile(view.box, _enlarged(head, view) if view.presence >= presence else None)

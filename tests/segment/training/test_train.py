@@ -107,13 +107,16 @@ def test_segment_takes_it_and_follows_words(drawn: Path, trained: Path, tmp_path
     with torch.no_grad():  # as if it had learnt more from words than three epochs teach
         assert head.words is not None
         head.words[-1].weight.mul_(50)
-    head.set_thresholds(0.5, 0.0)
+    head.set_thresholds(0.2, 0.0)
     from segment.texts import embedder
 
     said = torch.from_numpy(embedder("hashed")[0](["The left arm is missing.", ""]))
     told, silent = predict(head, [image, image], texts=said)
     (plain,) = predict(head, [image])
     assert silent.rle == plain.rle != told.rle
+    head.set_thresholds(0.2, 1.0)  # holds back what nobody described
+    followed, held = predict(head, [image, image], texts=said)
+    assert followed.rle == told.rle and held.rle is None
     assert told.p_mask == pytest.approx(plain.p_mask) and told.quality == pytest.approx(plain.quality)
 
 
