@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from flawscribe.errors import SetupError, UserError, one_line
 from segment.encoders import load_encoder
@@ -28,7 +28,7 @@ def save_head(head: DefectHead, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     state = {k: v.detach().cpu().to(torch.float16).contiguous() for k, v in own_weights(head).items()}
     temporary = folder / "model.safetensors.tmp"
-    save_file(state, temporary, metadata={"format": "pt"})
+    temporary.write_bytes(save(state, metadata={"format": "pt"}))  # save_file lets nobody else read it
     temporary.replace(folder / "model.safetensors")
     described = {k: v for k, v in asdict(head.config).items() if v is not None}
     text = json.dumps({"format": FORMAT, **described}, indent=1)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from flawscribe.errors import UserError
 from flawscribe.images import ImageFailure, load_image
 from segment.encoders.base import Encoder
+from segment.predict import frames_at_once
 from segment.training.data import Example, golden_mask
 from segment.training.store import Store, key
 from segment.training.views import framed_mask, framed_view, inside, view_of
@@ -61,7 +62,7 @@ class Cache:
         self._kinds = tuple(kinds)
         self._keys: dict[tuple[str, int], dict[str, str]] = {}
 
-    def fill(self, items: Sequence[Item], batch: int = 16) -> int:
+    def fill(self, items: Sequence[Item]) -> int:
         """Compute what is not there yet of this seat's share of `items`; returns how many views were encoded."""
         missing = [i for i in items if not all((k, v) in self for k, v in self._of(i).items())]
         missing.sort(key=lambda i: i[0].id)  # an image is opened once for all its views
@@ -69,7 +70,7 @@ class Cache:
         mine = [i for i in missing if ids[i[0].id] % self._seats == self._seat]
         opened: tuple[str, Image.Image, np.ndarray | None] | None = None
         ready: list[tuple[Item, Tensor, np.ndarray]] = []
-        done = 0
+        done, batch = 0, frames_at_once(self._encoder.side, self._encoder.device.type)
         with tqdm(total=len(mine), desc="encoding", unit="view", delay=2, disable=self._seat > 0) as bar:
             for example, number in mine:
                 if opened is None or opened[0] != example.id:
