@@ -20,7 +20,7 @@ from nano.data import GRID, KIND_NAMES, VALIDATION_SEED, Triples
 from nano.loop import fit, loader, optimisers, steps_from
 from scenes.canvas import PARTS
 from scenes.draw import choose
-from segment.head import DefectHead, HeadOutput
+from segment.head import DefectHead, HeadOutput, Seen
 
 _EASY = (
     0.25  # the share of the steps that see one subject a picture: small ones among others teach nothing yet
@@ -49,7 +49,7 @@ class TowerTrainer(nn.Module):
         hidden = encoder.patch_embed(pixels) + encoder.pos_embed
         for layer in encoder.layers:
             hidden = layer(hidden)
-        out = self.head.decode(encoder.neck(hidden))
+        out = self.head.decode(Seen(encoder.neck(hidden)))
         b, h, w, _ = hidden.shape
         cell = GRID // h
         parts = self.parts(hidden).view(b, h, w, cell, cell, len(PARTS))

@@ -2,11 +2,13 @@
 
 Three tokens take the place of SAM's prompts: one becomes the mask, one P(defective), one the quality: as it is if
 what looks wrong is a defect, and as it is if the prompt asked for it, which a picture alone cannot tell. A head may
-have two things more: a branch that sees the pixels (`segment.refine`), and a fourth token, projected from a
-description's embedding in the manner of LISA (Lai et al. 2024), that the mask follows.
+have two things more: a branch that sees the pixels (`segment.refine`), with a quality that knows how sharp they are
+(`segment.sharpness`), and a fourth token, projected from a description's embedding in the manner of LISA (Lai et al.
+2024), that the mask follows.
 Encoder and decoder are transformers' own SAM modules, so that SAM's weights fit them as they are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +18,9 @@ from torch.nn.functional import interpolate
 from transformers import SamMaskDecoderConfig, SamVisionConfig
 from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPositionalEmbedding, SamVisionEncoder
 
-from segment.encoders.base import Encoder
+from segment.encoders.base import Encoder, inside
 from segment.refine import Refiner
+from segment.sharpness import QUANTILES, sharpness
 
 _MASK, _PRESENCE, _QUALITY = range(3)
 _DECODER = (
@@ -60,7 +63,7 @@ class HeadConfig:
     Either `vision`, the shape of a SAM encoder that is part of the checkpoint, or `encoder`, one that stands elsewhere.
     `mean` and `std` normalise RGB in [0, 1]; `mask_threshold` is the probability from which a pixel is
     marked, `presence_threshold` the P(defective) below which no pixel is. `detail` is the side in pixels of refined
-    masks, 0 where there is no such branch; `text` is None for a head that takes no description.
+    masks, 0 where the head does not look at pixels; `text` is None for a head that takes no description.
     """
 
     decoder: dict[str, Any]
@@ -72,6 +75,23 @@ class HeadConfig:
     presence_threshold: float = 0.5
     detail: int = 0
     text: TextRef | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a head looks at, of b pictures: the encoder's `embedding` (b, width, grid, grid); where the head looks at
+    pixels too, `detail` (b, 3, m, m), normalised RGB with zeros beside the picture, and their `sharpness` (b, 6)."""
+
+    embedding: Tensor
+    detail: Tensor | None = None
+    sharpness: Tensor | None = None
+
+    def __getitem__(self, which: Tensor) -> "Seen":
+        """Those of some of the pictures."""
+        return Seen(*(None if part is None else part[which] for part in self._parts()))
+
+    def _parts(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        return self.embedding, self.detail, self.sharpness
 
 
 @dataclass(frozen=True)
@@ -119,6 +139,7 @@ class DefectHead(nn.Module):
         self.presence = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
         self.quality = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 2))
         self.refiner = Refiner(width) if config.detail else None
+        self.polish = _polish(width) if config.detail else None
         self.words = self.no_words = None
         if config.text is not None:
             inner = 2 * width
@@ -146,44 +167,50 @@ class DefectHead(nn.Module):
         """Keep the thresholds, both probabilities, with the head."""
         self.config = replace(self.config, mask_threshold=mask, presence_threshold=presence)
 
-    def forward(self, pixels: Tensor, texts: Tensor | None = None) -> HeadOutput:
-        """The answers for frames (b, 3, side, side); for `texts` see `answer`."""
-        return self.answer(self.embed(pixels), self.detail_of(pixels), texts)
+    def forward(
+        self,
+        pixels: Tensor,
+        texts: Tensor | None = None,
+        taken: Sequence[tuple[int, int]] | None = None,
+    ) -> HeadOutput:
+        """The answers for frames (b, 3, side, side), of which pictures take the (height, width) `taken`, else all;
+        for `texts` see `answer`."""
+        return self.answer(self.look(pixels, taken), texts)
 
     def embed(self, pixels: Tensor) -> Tensor:
         """The encoder's embeddings, float32 (b, width, grid, grid), of frames."""
         found = self.encoder(pixels)
         return found if isinstance(found, Tensor) else found.last_hidden_state
 
-    def detail_of(self, pixels: Tensor) -> Tensor | None:
-        """What the refining branch sees of frames: (b, 3, detail, detail), None where the head has none."""
-        if not self.config.detail:
-            return None
-        return interpolate(pixels, size=self.config.detail, mode="area")
+    def look(self, pixels: Tensor, taken: Sequence[tuple[int, int]] | None = None) -> Seen:
+        """What the head sees of frames; `taken` as for `forward`."""
+        embedding, side = self.embed(pixels), self.config.detail
+        if not side:
+            return Seen(embedding)
+        detail = interpolate(pixels, size=side, mode="area")
+        inner = [inside(t, self.side, side) for t in taken or [(self.side, self.side)] * len(pixels)]
+        sharp = [sharpness(d[:, :h, :w]) for d, (h, w) in zip(detail, inner, strict=True)]
+        return Seen(embedding, detail, torch.stack(sharp))
 
-    def answer(
-        self, embedding: Tensor, detail: Tensor | None = None, texts: Tensor | None = None
-    ) -> HeadOutput:
+    def answer(self, seen: Seen, texts: Tensor | None = None) -> HeadOutput:
         """P(defective), quality and mask; where a row of `texts` is not all zero, the mask follows it.
 
         P(defective) and quality never see the words: a description is made only of what somebody took to be
         defective, and its being there would tell the answer.
         """
-        out = self.decode(embedding, detail)
+        out = self.decode(seen)
         if texts is None or not self.conditional:
             return out
         said = texts.abs().sum(1) > 0
         if not bool(said.any()):
             return out
-        told = self.decode(embedding[said], None if detail is None else detail[said], texts[said])
         mask = out.mask.clone()
-        mask[said] = told.mask
+        mask[said] = self.decode(seen[said], texts[said]).mask
         return replace(out, mask=mask)
 
-    def decode(
-        self, embedding: Tensor, detail: Tensor | None = None, texts: Tensor | None = None
-    ) -> HeadOutput:
-        """One pass of the decoder over embeddings (b, width, h, w), with `texts` (b, text width) or none."""
+    def decode(self, seen: Seen, texts: Tensor | None = None) -> HeadOutput:
+        """One pass of the decoder, with `texts` (b, text width) or none."""
+        embedding = seen.embedding
         batch, width, h, w = embedding.shape
         tokens = self.tokens.expand(batch, 1, -1, -1)
         if self.words is not None and self.no_words is not None:
@@ -204,9 +231,12 @@ class DefectHead(nn.Module):
         up = self.decoder.activation(self.decoder.upscale_conv2(up))
         weights = self.decoder.output_hypernetworks_mlps[0](out[:, _MASK])
         mask = torch.einsum("bc,bchw->bhw", weights, up)
-        if self.refiner is not None and detail is not None:
-            mask = self.refiner(mask, up, image, detail)
-        quality = 1 + 4 * torch.sigmoid(self.quality(out[:, _QUALITY]))
+        if self.refiner is not None and seen.detail is not None:
+            mask = self.refiner(mask, up, image, seen.detail)
+        judged = out[:, _QUALITY]
+        if self.polish is not None and seen.sharpness is not None:
+            judged = judged + self.polish(seen.sharpness)
+        quality = 1 + 4 * torch.sigmoid(self.quality(judged))
         return HeadOutput(mask, self.presence(out[:, _PRESENCE])[:, 0], quality)
 
     def _word_tokens(self, batch: int, texts: Tensor | None) -> Tensor:
@@ -223,6 +253,14 @@ class DefectHead(nn.Module):
         xs = (torch.arange(w, device=like.device, dtype=like.dtype) + 0.5) / w
         grid = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)
         return self.positions(grid).permute(2, 0, 1)[None].to(like.dtype)
+
+
+def _polish(width: int) -> nn.Sequential:
+    """What sharpness adds to the quality's token: nothing, until it is trained."""
+    last = nn.Linear(width, width)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(len(QUANTILES), width), nn.GELU(), last)
 
 
 def head_over(encoder: Encoder, text: TextRef | None = None, refine: bool = True) -> DefectHead:

@@ -69,9 +69,9 @@ def _views(
     parts, at_once = _parts(images, tiles), frames_at_once(head.side, device.type)
     while batch := list(islice(parts, at_once)):
         frames, taken = zip(*(frame(part, head) for _, _, part in batch), strict=True)
-        told = () if texts is None else (torch.stack([texts[i] for i, *_ in batch]).to(device),)
+        told = None if texts is None else torch.stack([texts[i] for i, *_ in batch]).to(device)
         with torch.inference_mode():
-            out = head(torch.stack(frames).to(device), *told)
+            out = head(torch.stack(frames).to(device), told, taken)
             mask, presence, quality = (
                 out.mask.float().cpu(),
                 out.presence.sigmoid().tolist(),

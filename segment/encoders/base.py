@@ -108,6 +108,13 @@ def frame_size(size: tuple[int, int], encoder: Framing) -> tuple[int, int]:
     return height, width
 
 
+def inside(taken: tuple[int, int], side: int, small: int) -> tuple[int, int]:
+    """The (height, width) that a picture takes in a map of `small` cells a side of a frame of `side` pixels, at least 1
+    each; in the frame it takes `taken`."""
+    height, width = (max(1, round(t * small / side)) for t in taken)
+    return height, width
+
+
 def frame(image: Image.Image, encoder: Framing) -> tuple[Tensor, tuple[int, int]]:
     """An RGB picture of any size as the encoder's frame.
 

@@ -13,7 +13,9 @@ from tqdm import tqdm
 from flawscribe.errors import UserError
 from flawscribe.images import ImageFailure, load_image
 from segment.encoders.base import Encoder
+from segment.head import Seen
 from segment.predict import frames_at_once
+from segment.sharpness import sharpness
 from segment.training.data import Example, golden_mask
 from segment.training.store import Store, key
 from segment.training.views import framed_mask, framed_view, inside, view_of
@@ -24,12 +26,10 @@ Item = tuple[Example, int]  # an example and the number of its view
 
 @dataclass(frozen=True)
 class Batch:
-    """b views, on the device: `embedding` (b, width, grid, grid), `detail` (b, 3, m, m) normalised RGB or None,
-    `mask` (b, m, m) the defective share of each cell, `inside` (b, m, m) 1 where the picture is, 0 in the frame's
-    padding."""
+    """b views, on the device: what the head sees of them, `mask` (b, m, m) the defective share of each cell, `inside`
+    (b, m, m) 1 where the picture is, 0 in the frame's padding."""
 
-    embedding: Tensor
-    detail: Tensor | None
+    seen: Seen
     mask: Tensor
     inside: Tensor
 
@@ -104,14 +104,25 @@ class Cache:
         for i, (example, number) in enumerate(items):
             rows, columns = inside(view_of(example, number), self._encoder, self.side)
             within[i, :rows, :columns] = 1
-        detail = None
+        detail = sharp = None
         if self._detail:
-            mean, std = (
-                torch.tensor(v, device=device).view(3, 1, 1) for v in (self._encoder.mean, self._encoder.std)
+            detail = self._pixels(items, device) * within[:, None]
+            # A view is a crop enlarged, and so less sharp than the picture that the quality was given to.
+            whole = [(example, 0) for example, _ in items]
+            sharp = torch.stack(
+                [
+                    sharpness(pixels[:, :rows, :columns])
+                    for pixels, item in zip(self._pixels(whole, device), whole, strict=True)
+                    for rows, columns in [inside(view_of(*item), self._encoder, self.side)]
+                ]
             )
-            pixels = torch.from_numpy(self._get("detail", items)).to(device).float() / 255
-            detail = (pixels - mean) / std * within[:, None]
-        return Batch(embedding, detail, mask, within)
+        return Batch(Seen(embedding, detail, sharp), mask, within)
+
+    def _pixels(self, items: Sequence[Item], device: torch.device) -> Tensor:
+        mean, std = (
+            torch.tensor(v, device=device).view(3, 1, 1) for v in (self._encoder.mean, self._encoder.std)
+        )
+        return (torch.from_numpy(self._get("detail", items)).to(device).float() / 255 - mean) / std
 
     def __contains__(self, kind_key: tuple[str, str]) -> bool:
         kind, k = kind_key

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from flawscribe.errors import SetupError, one_line
-from segment.head import DefectHead, HeadOutput
+from segment.head import DefectHead, HeadOutput, Seen
 from segment.training import losses, scoring
 from segment.training.cache import Cache, Item
 from segment.training.data import Example
@@ -52,9 +52,9 @@ class Decoding(nn.Module):
         super().__init__()
         self.head = head
 
-    def forward(self, embedding: Tensor, detail: Tensor | None, texts: Tensor | None) -> HeadOutput:
+    def forward(self, seen: Seen, texts: Tensor | None) -> HeadOutput:
         """See `DefectHead.decode`."""
-        return self.head.decode(embedding, detail, texts)
+        return self.head.decode(seen, texts)
 
 
 def trained(head: DefectHead) -> dict[str, nn.Parameter]:
@@ -165,7 +165,7 @@ class Trainer:
             ]
             texts = self._texts(examples, told, which)
         with self.accelerator.autocast():
-            out = self.model(batch.embedding, batch.detail, texts)
+            out = self.model(batch.seen, texts)
         t = losses.targets(examples, told, self.classes, device)
         return losses.terms(out, batch.mask, batch.inside, t, self.plan.weights)
 
@@ -191,12 +191,12 @@ class Trainer:
             chosen = [examples[i] for i in indices]
             batch = self.cache.batch([(e, 0) for e in chosen], self.accelerator.device)
             with self.accelerator.autocast():
-                out = self.head.decode(batch.embedding, batch.detail)
+                out = self.head.decode(batch.seen)
                 told = None
                 if self.head.config.text is not None:
                     has = [e.id in self.vectors for e in chosen]
                     texts = self._texts(chosen, has, np.zeros(len(chosen)))
-                    told = self.head.answer(batch.embedding, batch.detail, texts).mask
+                    told = self.head.answer(batch.seen, texts).mask
             masks, p = (
                 (out.mask.float().sigmoid() * batch.inside).cpu().numpy(),
                 out.presence.float().sigmoid().cpu(),

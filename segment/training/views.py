@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from segment.encoders import frame, frame_size
+from segment.encoders import base, frame, frame_size
 from segment.encoders.base import Framing
 from segment.training.data import Example
 
@@ -93,6 +93,4 @@ def framed_mask(mask: np.ndarray | None, view: View, encoder: Framing, side: int
 
 def inside(view: View, encoder: Framing, side: int) -> tuple[int, int]:
     """The rows and columns of a (side, side) map of the frame that the picture takes, at least 1 each."""
-    taken = frame_size(view.size, encoder)
-    rows, columns = (max(1, round(t * side / encoder.side)) for t in taken)
-    return rows, columns
+    return base.inside(frame_size(view.size, encoder), encoder.side, side)

@@ -23,7 +23,7 @@ from flawscribe.records import MaskPrediction
 from scenes.dataset import write_scenes
 from segment.checkpoint import load_head, save_head
 from segment.encoders import load_encoder
-from segment.head import head_over
+from segment.head import Seen, head_over
 from segment.predict import predict
 from segment.stage import segment_run
 from segment.train_command import train as verb
@@ -164,7 +164,7 @@ def test_a_new_head_starts_from_the_checkpoints_decoder(tmp_path: Path) -> None:
         assert torch.equal(head.decoder.state_dict()[name], tensor)
     pixels = torch.randn(2, 3, 128, 128)
     with torch.no_grad():
-        fine, plain = head(pixels), head.decode(head.embed(pixels))
+        fine, plain = head(pixels), head.decode(Seen(head.embed(pixels)))
     assert fine.mask.shape == (2, 128, 128) and plain.mask.shape == (2, 32, 32)
     large = torch.nn.functional.interpolate(plain.mask[:, None], size=128, mode="bilinear")[:, 0]
     assert torch.allclose(fine.mask, large, atol=1e-4)  # an untrained branch changes nothing
