@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from flawscribe.images import ImageFailure, load_mask
+from flawscribe.images import ImageFailure
 from flawscribe.records import RLE, FailureKind, Sample
 from report.estimates import absent
 from report.join import Joined
 from report.mask_figures import SIZE, Variant, grouped
 from report.pictures import size_of
+from segment.importers.mask_files import read_mask
 from segment.metrics.regions import SIZES
 from segment.metrics.scored import Target
 from segment.rle import decode
@@ -152,7 +153,7 @@ def golden_mask(sample: Sample, rle: RLE | None) -> np.ndarray:
         raise ValueError(f"{sample.id!r} has no golden mask")
     try:
         width, height = (rle.size[1], rle.size[0]) if rle else size_of(sample.image)
-        return load_mask(sample.golden.mask, (width, height))
+        return read_mask(sample.golden.mask, (width, height))
     except ImageFailure as e:
         failure = e.failure("report")
         raise GoldenMaskFailure(failure.kind, failure.message) from e

@@ -24,6 +24,7 @@ from flawscribe.runs import Run, record_of
 from flawscribe.statistics import Estimate, bootstrap, share
 from scenes.dataset import write_scenes
 from segment.checkpoint import read_config
+from segment.marking import Marking
 from segment.metrics import Overlap, overlap
 from segment.rle import decode
 from segment.stage import segment_run
@@ -142,6 +143,7 @@ def table(title: str, rows: list[Answered]) -> None:
     print(line("Clean pictures marked", share(sum(r.marked for r in clean), len(clean))))
     print(line("Justified pictures marked", share(sum(r.marked for r in asked), len(asked))))
     print(line("AUC of P(defective), plain pairs", over_bases(auc, plain)))
+    print(line("SRCC of the quality, plain pairs", over_bases(srcc, plain)))
     print(
         line("SRCC of the quality, without justified", over_bases(srcc, [r for r in rows if not r.justified]))
     )
@@ -163,19 +165,32 @@ def baselines(rows: list[Answered]) -> None:
     )
 
 
-def told(rows: list[Answered], following: list[Answered]) -> None:
-    """Masks that follow nano's descriptions against those that do not, on the same pictures."""
-    pairs = [(a, b) for a, b in zip(rows, following, strict=True) if a.defective]
-    gain: dict[str, list[float]] = {}
-    for a, b in pairs:
-        gain.setdefault(a.base, []).append(b.mask.iou - a.mask.iou)
-    print(f"\n{'Following the descriptions':<48}value  95 % interval        n")
-    print(line("gIoU", over_bases(giou, [b for _, b in pairs])))
-    print(line("Pixel F1, mean of images", over_bases(f1, [b for _, b in pairs])))
-    difference = bootstrap(np.mean, [float(np.mean(v)) for v in gain.values()])
-    print(line("gIoU, more than without (paired)", difference))
+def told(rows: list[Answered], following: list[Answered], open_: list[Answered], said: list[bool]) -> None:
+    """Masks that follow nano's descriptions against those that do not, on the same pictures.
+
+    Words also lift the gate of P(defective): `open_` are masks without words and without it, for the part of the gain
+    that the words make alone, on pictures that were described as defective (`said`).
+    """
+    sick = [b for b in following if b.defective]
     clean = [b for b in following if b.arm == "clean"]
+    alone = [
+        b if told_it else a for a, b, told_it in zip(following, open_, said, strict=True)
+    ]  # the gate lifted where there are words
+    print(f"\n{'Following the descriptions':<48}value  95 % interval        n")
+    print(line("gIoU", over_bases(giou, sick)))
+    print(line("Pixel F1, mean of images", over_bases(f1, sick)))
+    print(line("gIoU, more than without (paired)", gain(rows, following)))
+    print(line("  of which by the words themselves", gain(alone, following)))
     print(line("Clean pictures marked", share(sum(b.marked for b in clean), len(clean))))
+
+
+def gain(before: list[Answered], after: list[Answered]) -> Estimate:
+    """The mean difference of the IoUs of defective pictures, over resampled base scenes."""
+    gains: dict[str, list[float]] = {}
+    for a, b in zip(before, after, strict=True):
+        if a.defective:
+            gains.setdefault(a.base, []).append(b.mask.iou - a.mask.iou)
+    return bootstrap(np.mean, [float(np.mean(v)) for v in gains.values()])
 
 
 def main() -> None:
@@ -207,7 +222,12 @@ def main() -> None:
     table("nano, as packaged", run_of("packaged", model="nano"))
     baselines(ours)
     if read_config(Path(args.model)).text is not None and not args.no_describe:
-        told(ours, run_of("described", model=args.model, prompt_with="describe", redo=True))
+        following = run_of("described", model=args.model, prompt_with="describe", redo=True)
+        ungated = run_of(f"{name}-ungated", model=args.model, marking=Marking(presence=0.0))
+        run = open_run(str(args.work / "described"))
+        rows = run.lookup("describe")
+        said = [bool((row := rows(s.id)) and row.record and row.record["defective"]) for s in run.samples()]
+        told(ours, following, ungated, said)
 
 
 if __name__ == "__main__":

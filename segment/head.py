@@ -88,10 +88,12 @@ class Seen:
 
     def __getitem__(self, which: Tensor) -> "Seen":
         """Those of some of the pictures."""
-        return Seen(*(None if part is None else part[which] for part in self._parts()))
-
-    def _parts(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        return self.embedding, self.detail, self.sharpness
+        detail, sharp = self.detail, self.sharpness
+        return Seen(
+            self.embedding[which],
+            None if detail is None else detail[which],
+            None if sharp is None else sharp[which],
+        )
 
 
 @dataclass(frozen=True)

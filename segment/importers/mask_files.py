@@ -10,7 +10,13 @@ from segment.importers.base import Size, bad_mask
 
 
 def mask_file(path: Path, size: Size, threshold: float | None = None) -> np.ndarray | None:
-    """The bool (h, w) mask in a picture file, None where it is empty; ImageFailure (bad_mask) where it is broken.
+    """The mask of `read_mask`, None where it is empty."""
+    marked = read_mask(path, size, threshold)
+    return marked if marked.any() else None
+
+
+def read_mask(path: str | Path, size: Size | None, threshold: float | None = None) -> np.ndarray:
+    """The bool (h, w) mask in a picture file of `size` (None takes any); ImageFailure (bad_mask) where it is broken.
 
     Without `threshold` the mask must have one level beside zero (1, 255, a colour), which is defective; of a palette
     every index but zero is, and of a JPEG the brighter half. With it, what reaches that share of the full scale in
@@ -19,10 +25,10 @@ def mask_file(path: Path, size: Size, threshold: float | None = None) -> np.ndar
     marked = load_mask(str(path), size, cut=threshold)
     if threshold is None and marked.any():
         _refuse_levels(path)
-    return marked if marked.any() else None
+    return marked
 
 
-def _refuse_levels(path: Path) -> None:
+def _refuse_levels(path: str | Path) -> None:
     """ImageFailure where the picture has several levels or colours beside zero: golden masks are not guessed at."""
     try:
         image = open_picture(read_bytes(str(path)), str(path))

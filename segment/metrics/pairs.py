@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from flawscribe.errors import UserError, one_line
-from flawscribe.images import ImageFailure, extensions, load_mask
+from flawscribe.images import ImageFailure, extensions
 from flawscribe.maps import load_map
 from flawscribe.records import FailureKind
-from segment.importers.mask_files import mask_file
+from segment.importers.mask_files import read_mask
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def _named(folder: Path) -> dict[str, Path]:
 
 
 def read_golden_mask(path: Path) -> np.ndarray:
-    """A golden mask as bool (h, w) of the file's own size, non-zero is defective; ImageFailure as of `load_mask`."""
-    return load_mask(str(path), None)
+    """A golden mask as bool (h, w) of the file's own size; ImageFailure as of `read_mask`."""
+    return read_mask(path, None)
 
 
 def read_map(path: Path) -> np.ndarray:
@@ -75,13 +75,12 @@ def read_map(path: Path) -> np.ndarray:
 def mask_pair(pair: Pair, threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
     """The predicted and the golden mask, bool (h, w) of one size; PairFailure where there is no such pair.
 
-    A predicted mask of several levels is refused without a `threshold` (see `mask_file`): of probabilities non-zero
+    A predicted mask of several levels is refused without a `threshold` (see `read_mask`): of probabilities non-zero
     would mark nearly everything.
     """
 
     def read(path: Path, golden: np.ndarray) -> np.ndarray:
-        mask = mask_file(path, (golden.shape[1], golden.shape[0]), threshold)
-        return np.zeros_like(golden) if mask is None else mask
+        return read_mask(path, (golden.shape[1], golden.shape[0]), threshold)
 
     return _opened(pair, read, read_golden_mask)
 

@@ -14,9 +14,10 @@ from flawscribe.errors import UserError
 from flawscribe.images import ImageFailure, load_image
 from segment.encoders.base import Encoder
 from segment.head import Seen
+from segment.importers.mask_files import read_mask
 from segment.predict import frames_at_once
 from segment.sharpness import sharpness
-from segment.training.data import Example, golden_mask
+from segment.training.data import Example
 from segment.training.store import Store, key
 from segment.training.views import framed_mask, framed_view, inside, view_of
 
@@ -170,6 +171,6 @@ class Cache:
 def _open(example: Example) -> tuple[Image.Image, np.ndarray | None]:
     try:
         image = load_image(example.image)
-        return image, golden_mask(example.mask, image.size) if example.mask else None
+        return image, read_mask(example.mask, image.size) if example.mask else None
     except ImageFailure as e:  # it was there a minute ago
         raise UserError(f"{example.id}: {e}") from e

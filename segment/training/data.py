@@ -15,7 +15,7 @@ from flawscribe.images import ImageFailure, load_image
 from flawscribe.manifest import read_manifest
 from flawscribe.picture_files import is_url
 from flawscribe.records import FailureKind, Sample
-from segment.importers.mask_files import mask_file
+from segment.importers.mask_files import read_mask
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,6 @@ def check_enough(parts: dict[str, list[Example]], detect: bool) -> None:
             )
 
 
-def golden_mask(path: str, size: tuple[int, int]) -> np.ndarray:
-    """A golden mask as bool (h, w), True where defective; `size` is (width, height). ImageFailure (bad_mask) as
-    `mask_file`."""
-    mask = mask_file(Path(path), size)
-    return np.zeros((size[1], size[0]), dtype=bool) if mask is None else mask
-
-
 def dhash(image: Image.Image) -> bytes:
     """The difference hash: 256 bits, whether each cell of a 16 × 16 grid is darker than its right neighbour."""
     small = np.asarray(image.convert("L").resize((17, 16), Image.Resampling.BOX), dtype=np.int16)
@@ -110,7 +103,7 @@ def _example(sample: Sample, digests: Digests) -> Example:
     image = load_image(sample.image)
     box = None
     if golden.mask is not None:
-        mask = golden_mask(golden.mask, image.size)
+        mask = read_mask(golden.mask, image.size)
         if bool(mask.any()) != golden.defective:
             told = "flawless, but its mask is not empty" if mask.any() else "defective, but its mask is empty"
             raise ImageFailure(FailureKind.BAD_MASK, f"{golden.mask}: the image is {told}")
