@@ -18,6 +18,7 @@ from segment.encoders import load_encoder
 from segment.head import TextRef, head_over
 from segment.makers import maker_for
 from segment.marking import Marking
+from segment.texts import embedder_of
 
 NAN = float("nan")
 
@@ -111,3 +112,9 @@ def test_a_name_of_nothing(name: str) -> None:
 
 def test_nanos_own_head_is_none_of_these() -> None:
     assert all(bool(torch.isfinite(p).all()) for p in load_head(nano_head_path()).parameters())
+
+
+@pytest.mark.parametrize("name", ["/no/such/embedder", "~no-such-user/embedder"])
+def test_an_embedder_that_is_gone(name: str) -> None:
+    with pytest.raises(SetupError, match="what embeds descriptions for the head cannot be loaded: no model"):
+        embedder_of(TextRef(name, "1234", 384))
