@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from engines.registry import MEDIA, WAIT
+from flawscribe.finite import Finite
 
 
 def _no_constant(word: str) -> None:
@@ -55,9 +56,7 @@ _OPTIONS = (
     click.option(
         "--max-tokens", default=512, show_default=True, type=click.IntRange(1), help="Longest answer."
     ),
-    click.option(
-        "--temperature", default=0.0, show_default=True, type=click.FloatRange(0, 2), help="0 is greedy."
-    ),
+    click.option("--temperature", default=0.0, show_default=True, type=Finite(0, 2), help="0 is greedy."),
     click.option(
         "--seed", default=0, show_default=True, type=click.IntRange(0), help="Matters above temperature 0."
     ),
@@ -78,7 +77,7 @@ _OPTIONS = (
         "--timeout",
         default=120.0,
         show_default=True,
-        type=click.FloatRange(min=0.1),
+        type=Finite(min=0.1),
         help="Seconds for one request to a server.",
     ),
     click.option(

@@ -324,7 +324,9 @@ def load_mask(path: str, size: tuple[int, int] | None, *, cut: float | None = No
                 told = f"{image.size[0]} x {image.size[1]} pixels, but its image has {size[0]} x {size[1]}"
                 raise ImageFailure(FailureKind.BAD_MASK, f"{path}: the mask has {told}")
             if cut is not None and image.mode not in ("1", "P"):
-                return np.asarray(_rgb(image)).max(-1) >= max(cut * 255, 1)
+                deep = image.mode == "F" or image.mode.startswith("I")
+                levels = np.asarray(_rgb(image) if deep else image.convert("RGB"))  # alpha is put on nothing
+                return (levels.max(-1) >= max(cut * 255, 1)) & _nonzero(image, 0)
             return _nonzero(image, threshold)
     except ImageFailure as e:
         raise ImageFailure(FailureKind.BAD_MASK, str(e)) from e

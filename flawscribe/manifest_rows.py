@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
@@ -100,7 +101,7 @@ def _golden(row: dict[str, Any], source: Source) -> Golden | None:
     descriptions = _texts(row)
     description = _text(row, "description")
     mask = _picture(row, "mask", source)
-    defective = _boolean(row)
+    defective = boolean(row, "defective")
     if defective is None:
         if not (descriptions or description or mask):
             raise BadRow("defective is missing (quality and category alone do not tell it)")
@@ -145,14 +146,17 @@ def _texts(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(_checked(v, "descriptions") for v in value if not _absent(v))
 
 
-def _boolean(row: dict[str, Any]) -> bool | None:
-    value = row.get("defective")
+def boolean(row: Mapping[str, Any], name: str) -> bool | None:
+    """The column's true or false, as any kind of table has it, None where it is absent; BadRow for anything else."""
+    value = row.get(name)
+    if _absent(value):
+        return None
     if isinstance(value, int | float) and value in (0, 1):  # 1.0 is what a column with gaps makes of true
         return bool(value)
     if isinstance(value, str):
         value = _BOOLEANS.get(value.strip().lower(), value)
     if value is not None and not isinstance(value, bool):
-        raise BadRow(f"defective is {_told(value)}, not true or false")
+        raise BadRow(f"{name} is {_told(value)}, not true or false")
     return value
 
 

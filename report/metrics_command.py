@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from flawscribe.finite import Finite
+
 EPILOG = """
 \b
 Examples:
@@ -27,7 +29,7 @@ Exit codes: 0 all pairs scored, 1 some failed, 2 usage, 3 set-up.
 @click.option("--soft", is_flag=True, help="PREDICTED holds probability maps: pixel AUROC and AP too.")
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Finite(0, 1, min_open=True),
     help="Marked from this share of the full scale on; without it maps from 0.5, masks where not 0.",
 )
 @click.option("--rows", type=click.Path(path_type=Path), help="Also write a row a pair to this JSONL file.")

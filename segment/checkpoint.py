@@ -1,20 +1,25 @@
 """Head checkpoints on disk: `config.json`, `model.safetensors` (half precision), and the card that training writes."""
 
 import json
-from dataclasses import asdict
+import math
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file, save
 
 from flawscribe.errors import SetupError, UserError, one_line
 from segment.encoders import load_encoder
 from segment.encoders.base import Encoder
-from segment.head import DefectHead, EncoderRef, HeadConfig, TextRef
+from segment.encoders.checks import check_config, check_finite
+from segment.head import DefectHead, EncoderRef, HeadConfig
 
 FORMAT = "flawscribe-defect-head"
-_LARGEST, _DEEPEST = 65_536, 256  # of what a configuration may ask for: sizes, layers
+_FINEST = 4096  # pixels a side of a refined mask
+_FOLD = 4  # divides that side
+_SHAPE = TypeAdapter(HeadConfig)
 
 
 def own_weights(head: DefectHead) -> dict[str, torch.Tensor]:
@@ -56,13 +61,17 @@ def load_head(folder: Path, device: str = "cpu", encoder: Encoder | None = None)
     try:
         with torch.device("meta"):  # shapes alone: what they do not fit is refused before memory is taken
             head = DefectHead(config, encoder)
-        state = {k: v.float() for k, v in load_file(folder / "model.safetensors").items()}
+        weights = folder / "model.safetensors"
+        if not weights.is_file():  # nor a pipe, which would be waited for
+            raise ValueError("it holds no model.safetensors")
+        state = {k: v.float() for k, v in load_file(weights).items()}
         expected = own_weights(head)
         if wrong := sorted(k for k in expected.keys() | state.keys() if k not in expected or k not in state):
             raise ValueError(f"{len(wrong)} tensors are missing or too many, {wrong[0]} for one")
         for name, tensor in state.items():
             if tensor.shape != expected[name].shape:
                 raise ValueError(f"{name} has the shape {[*tensor.shape]}, not {[*expected[name].shape]}")
+        check_finite(state.items())
         head.load_state_dict(state, strict=False, assign=True)
     except Exception as e:  # as above
         raise SetupError(f"{folder} holds no defect head: {one_line(e)}") from e
@@ -70,32 +79,34 @@ def load_head(folder: Path, device: str = "cpu", encoder: Encoder | None = None)
 
 
 def read_config(folder: Path) -> HeadConfig:
-    """The checkpoint's configuration; ValueError, OSError or TypeError where it is none."""
+    """The checkpoint's configuration; ValueError, OSError or TypeError where it is none.
+
+    Types are what `HeadConfig` says: "0.5" is no threshold.
+    """
     with (folder / "config.json").open(encoding="utf-8") as f:
         content: Any = json.loads(f.read(1_000_000))
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise ValueError(f"its config.json is not of the format {FORMAT}")
+    if unknown := content.keys() - {field.name for field in fields(HeadConfig)}:
+        raise ValueError(f"its config.json has the unknown {one_line(min(unknown), 60)}")
     for part in ("vision", "decoder"):
-        _check_sizes(content.get(part) or {})
-    if not 0 <= int(content.get("detail", 0)) <= 4096:
-        raise ValueError("detail is no side in pixels")
-    for part, kind in (("encoder", EncoderRef), ("text", TextRef)):
-        if content.get(part) is not None:
-            content[part] = kind(**content[part])
-    for part in ("mean", "std"):
-        if part in content:
-            content[part] = tuple(map(float, content[part]))
+        if isinstance(content.get(part), dict):
+            check_config(content[part])
+    try:
+        config = _SHAPE.validate_json(json.dumps(content), strict=True)
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        raise ValueError(f"its config.json, {'.'.join(map(str, first['loc']))}: {first['msg']}") from e
+    if config.detail % _FOLD or not 0 <= config.detail <= _FINEST:
+        raise ValueError(f"its config.json says detail = {config.detail}, which is no side of a refined mask")
+    if not all(map(math.isfinite, config.mean + config.std)) or min(config.std) <= 0:
+        raise ValueError(f"its config.json says mean {config.mean}, std {config.std}")
     for name in ("mask_threshold", "presence_threshold"):
-        if not 0 <= float(content.get(name, 0.5)) <= 1:
-            raise ValueError(f"{name} is no probability")
-    return HeadConfig(**content)
-
-
-def _check_sizes(shape: dict[str, Any]) -> None:
-    for name, value in shape.items():
-        most = _DEEPEST if "layers" in name else _LARGEST
-        if isinstance(value, int) and not 0 <= value <= most:
-            raise ValueError(f"{name} is {value}")
+        if not 0 <= getattr(config, name) <= 1:
+            raise ValueError(
+                f"its config.json says {name} = {getattr(config, name)}, which is no probability"
+            )
+    return config
 
 
 def _encoder_of(ref: EncoderRef, folder: Path, device: str) -> Encoder:

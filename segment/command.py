@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from flawscribe.finite import Finite
+
 EPILOG = """
 \b
 Examples:
@@ -17,7 +19,7 @@ Examples:
   flawscribe segment manifest.jsonl -o run/ --masks made-elsewhere/
 """
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-_SHARE = click.FloatRange(0, 1)
+_SHARE = Finite(0, 1)
 
 
 @click.command(epilog=EPILOG)

@@ -18,7 +18,7 @@ from flawscribe.runs import Run
 from flawscribe.stages import Counts, run_stage
 from segment.components import components
 from segment.importers.base import Size
-from segment.importers.coco import drawn_mask
+from segment.importers.coco import drawn_mask, is_id
 from segment.importers.mask_files import mask_file
 from segment.importers.sources import load_json
 from segment.rle import encode
@@ -101,7 +101,10 @@ class Folder:
         path = self._find(sample.id)
         if path.samefile(sample.image):
             raise ImageFailure(FailureKind.BAD_MASK, f"{path} is the picture itself, not its mask")
-        return hashlib.sha256(read_bytes(str(path))).hexdigest()
+        try:
+            return hashlib.sha256(read_bytes(str(path))).hexdigest()
+        except ImageFailure as e:
+            raise ImageFailure(FailureKind.BAD_MASK, str(e)) from e
 
     def mask(self, sample: Sample, size: Size) -> np.ndarray | None:
         """The picture's marked pixels."""
@@ -112,8 +115,9 @@ class CocoFile:
     """A COCO file's masks: what an image's annotations (run lengths, polygons) mark together.
 
     An image is a sample's by its `flawscribe_id`, or by its `file_name`: the sample's id, its path, or, where no
-    other sample ends in the same name, its file's own name. One without annotations has an empty mask; an annotation
-    without a segmentation (a box alone) marks nothing.
+    other sample ends in the same name, its file's own name. One without annotations has an empty mask; one with an
+    annotation without a segmentation (a box alone) has none that is known. UserError where an annotation is of no
+    image, or of two.
     """
 
     def __init__(self, path: Path, samples: Iterable[Sample]) -> None:
@@ -123,36 +127,45 @@ class CocoFile:
         if not isinstance(images, list) or not isinstance(annotations, list):
             raise UserError(f"{path} is not a COCO file: it has no lists of images and annotations")
         self._path = path
-        self._of: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-        for annotation in annotations:
-            if isinstance(annotation, dict) and isinstance(annotation.get("image_id"), int):
-                self._of[annotation["image_id"]].append(annotation)
-        self._images: dict[str, dict[str, Any]] = {}
+        self._of: dict[int, list[dict[str, Any]]] = {}
+        self._ids: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._names: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for image in images:
-            if not isinstance(image, dict) or not isinstance(image.get("id"), int):
+            if not isinstance(image, dict) or not is_id(image.get("id")):
                 raise UserError(f"{path} is not a COCO file: an image has no number as its id")
-            for name in (image.get("file_name"), image.get("flawscribe_id")):
-                if isinstance(name, str):
-                    self._images[name] = image
+            if image["id"] in self._of:
+                raise UserError(f"{path}: two images have the id {image['id']}")
+            self._of[image["id"]] = []
+            for known, name in ((self._ids, "flawscribe_id"), (self._names, "file_name")):
+                if isinstance(image.get(name), str):
+                    known[image[name]].append(image)
+        for n, annotation in enumerate(annotations):
+            owner = annotation.get("image_id") if isinstance(annotation, dict) else None
+            if not is_id(owner) or owner not in self._of:
+                raise UserError(f"{path}: the image_id of annotations[{n}] names no image of the file")
+            self._of[owner].append(annotation)
         self._alike = Counter(Path(sample.image).name for sample in samples)
 
     def _find(self, sample: Sample) -> dict[str, Any]:
         name = Path(sample.image).name
-        for known in (sample.id, sample.image, *([name] if self._alike[name] == 1 else ())):
-            if (image := self._images.get(known)) is not None:
-                return image
+        names = (sample.id, sample.image, *([name] if self._alike[name] == 1 else ()))
+        for found in (self._ids.get(sample.id), *map(self._names.get, names)):
+            if found and len(found) > 1:
+                raise ImageFailure(FailureKind.BAD_MASK, f"{self._path} has {len(found)} images {sample.id}")
+            if found:
+                return found[0]
         raise FileNotFoundError(f"{self._path} has no image {sample.id}")
 
     def digest(self, sample: Sample) -> str:
         """Of the image's entry and its annotations."""
         image = self._find(sample)
-        text = json.dumps([image, self._of.get(image["id"], [])], sort_keys=True)
+        text = json.dumps([image, self._of[image["id"]]], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def mask(self, sample: Sample, size: Size) -> np.ndarray | None:
         """The union of the annotations' masks."""
         image = self._find(sample)
-        return drawn_mask(image, self._of.get(image["id"], []), size)
+        return drawn_mask(image, self._of[image["id"]], size)
 
 
 def _stem(sample_id: str) -> str:

@@ -1,6 +1,7 @@
 """What makes the masks of a run: a defect head, or a SAM checkpoint prompted with descriptions."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from flawscribe.errors import SetupError, UserError, did_you_mean
+from flawscribe.errors import SetupError, UserError, did_you_mean, one_line
 from flawscribe.models import directory_digest, nano_head_path
 from flawscribe.records import Description, MaskPrediction
 from segment.marking import Marking
@@ -58,14 +59,20 @@ def _head_folder(model: str) -> Path | None:
     """The folder of a head: nano's, or a directory with one; None where it is something else."""
     if model == "nano":
         return nano_head_path()
-    folder = Path(model).expanduser()
+    try:
+        folder = Path(model).expanduser()
+    except RuntimeError as e:  # no such user after "~"
+        raise UserError(f"no mask model {one_line(model, 80)!r}: {one_line(e, 120)}") from e
     return folder if str(_config(folder).get("format", "")).startswith("flawscribe") else None
 
 
 def _config(folder: Path) -> dict[str, object]:
     """A folder's config.json; empty where it has none that can be read."""
+    path = folder / "config.json"
     try:
-        with (folder / "config.json").open(encoding="utf-8") as f:
+        if not path.is_file():  # nor a pipe, which would be waited for
+            return {}
+        with path.open(encoding="utf-8") as f:
             found = json.loads(f.read(1_000_000))
     except (OSError, ValueError, RecursionError):
         return {}
@@ -73,8 +80,8 @@ def _config(folder: Path) -> dict[str, object]:
 
 
 def _unknown(model: str) -> str:
-    if not (model.endswith(".pth") or Path(model).expanduser().is_dir()):
-        return f"no mask model {model!r}.{did_you_mean(model, ['nano'])} Or give a directory with a head."
+    if not os.path.exists(os.path.expanduser(model)):
+        return f"no mask model {one_line(model, 80)!r}.{did_you_mean(model, ['nano'])} Or give a directory with a head."
     return (
         f"{model} holds no defect head. If it is a SAM checkpoint: train a head over it, or let descriptions prompt "
         f"it (--prompt-with {' or '.join(PROMPTS)})"

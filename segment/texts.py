@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flawscribe.errors import SetupError, one_line
+from flawscribe.errors import SetupError, UserError, one_line
 from flawscribe.models import resolve_model
 
 if TYPE_CHECKING:
@@ -35,8 +35,11 @@ def embedder(name: str) -> tuple[Embed, int]:
 
 
 def embedder_of(ref: "TextRef") -> Embed:
-    """What embeds descriptions for a head that was trained with it; SetupError where it is another by now."""
-    embed, width = embedder(ref.name)
+    """What embeds descriptions for a head that was trained with it; SetupError where it is gone or another by now."""
+    try:
+        embed, width = embedder(ref.name)
+    except UserError as e:
+        raise SetupError(f"what embeds descriptions for the head cannot be loaded: {e}") from e
     if (width, text_digest(ref.name)) != (ref.width, ref.digest):
         raise SetupError(
             f"the head was trained with other embeddings than {ref.name} now makes: train it again"

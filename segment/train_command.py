@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from flawscribe.finite import Finite
+
 EPILOG = """
 \b
 Examples:
@@ -54,10 +56,10 @@ def train() -> None:
     "--rate",
     default=2e-4,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Finite(0, 1, min_open=True),
     help="Learning rate of trained weights; new ones learn ten times as fast.",
 )
-@click.option("--decay", default=0.05, show_default=True, type=click.FloatRange(0), help="Weight decay.")
+@click.option("--decay", default=0.05, show_default=True, type=Finite(0), help="Weight decay.")
 @click.option(
     "--patience", default=6, show_default=True, type=click.IntRange(1), help="Epochs without a better gIoU."
 )
@@ -65,28 +67,26 @@ def train() -> None:
     "--validation",
     default=0.2,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Finite(0, 1, min_open=True, max_open=True),
     help="Share of the images; unless the column split says which.",
 )
 @click.option(
     "--clean-marked",
     default=0.05,
     show_default=True,
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     help="Share of flawless images that the thresholds may let be marked.",
 )
+@click.option("--bce", default=4.0, show_default=True, type=Finite(0), help="Weight of the masks' BCE.")
+@click.option("--dice", default=1.5, show_default=True, type=Finite(0), help="Weight of Dice.")
+@click.option("--detection", default=1.0, show_default=True, type=Finite(0), help="Weight of P(defective).")
+@click.option("--quality", default=0.3, show_default=True, type=Finite(0), help="Weight of the quality.")
 @click.option(
-    "--bce", default=4.0, show_default=True, type=click.FloatRange(0), help="Weight of the masks' BCE."
-)
-@click.option("--dice", default=1.5, show_default=True, type=click.FloatRange(0), help="Weight of Dice.")
-@click.option(
-    "--detection", default=1.0, show_default=True, type=click.FloatRange(0), help="Weight of P(defective)."
-)
-@click.option(
-    "--quality", default=0.3, show_default=True, type=click.FloatRange(0), help="Weight of the quality."
-)
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Same seed, same head (on a CPU)."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**63 - 1),
+    help="Same seed, same head (on a CPU).",
 )
 @click.option(
     "--cache",

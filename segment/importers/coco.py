@@ -3,7 +3,7 @@
 Follows the format's own description (cocodataset.org, "Data format") and pycocotools' reading of it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,10 @@ def _rows(
     source: Path, images: list[Any], annotations: list[Any], categories: dict[int, str], options: Options
 ) -> Iterator[Found | Problem]:
     of_image: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
-    known = {image["id"] for image in images if isinstance(image, dict) and isinstance(image.get("id"), int)}
+    known = Counter(image["id"] for image in images if isinstance(image, dict) and is_id(image.get("id")))
     for n, annotation in enumerate(annotations):
         owner = annotation.get("image_id") if isinstance(annotation, dict) else None
-        if isinstance(owner, int) and owner in known:
+        if is_id(owner) and owner in known:
             of_image[owner].append(annotation)
         else:
             place = f"{source.name}:annotations[{n}]"
@@ -68,7 +68,7 @@ def _rows(
     for n, image in enumerate(images):
         place = f"{source.name}:images[{n}]"
         try:
-            yield _row(source, place, table(image, "it"), of_image, categories, options)
+            yield _row(source, place, table(image, "it"), known, of_image, categories, options)
         except ImageFailure as e:
             yield problem(place, e.kind, str(e))
 
@@ -77,12 +77,15 @@ def _row(
     source: Path,
     place: str,
     image: dict[str, Any],
+    known: Counter[int],
     of_image: dict[Any, list[dict[str, Any]]],
     categories: dict[int, str],
     options: Options,
 ) -> Found:
-    if not isinstance(image.get("id"), int):
+    if not is_id(image.get("id")):
         raise bad_row("its id is not a number")
+    if known[image["id"]] > 1:
+        raise bad_row(f"another image has the id {image['id']} too: whose the annotations are is not said")
     annotations = of_image.get(image["id"], [])
     regions = [_about(annotation, categories) for annotation in annotations]
     drawn = options.boxes_as_masks or any(annotation.get("segmentation") for annotation in annotations)
@@ -101,16 +104,22 @@ def _row(
     return Found(place, row, _path(source, image.get("file_name"), options), mask if drawn else None)
 
 
+def is_id(value: Any) -> bool:
+    """Whether it is a number as COCO's ids are: true and false, which Python takes for 1 and 0, are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def drawn_mask(
     image: dict[str, Any], annotations: list[dict[str, Any]], size: Size, options: Options | None = None
 ) -> np.ndarray | None:
     """The bool (h, w) union of an image's annotations, None where it is empty.
 
     `image` is the file's entry, `size` the picture's own (width, height); ImageFailure (bad_mask) where they differ,
-    or an annotation is broken.
+    or an annotation is broken, or one has no region: the others alone would be a wrong mask.
     """
     _same_size(image, size)
-    return union(m for a in annotations if (m := _mask(a, size, options or Options())) is not None)
+    masks = [_mask(annotation, size, options or Options()) for annotation in annotations]
+    return union(mask for mask in masks if mask is not None)
 
 
 def _about(annotation: dict[str, Any], categories: dict[int, str]) -> dict[str, Any]:
@@ -135,15 +144,14 @@ def _corners(box: Any) -> tuple[float, float, float, float]:
 
 
 def _same_size(image: dict[str, Any], size: Size) -> None:
-    said = image.get("width"), image.get("height")
-    if None not in said and said != size:
-        raise bad_mask(
-            f"the file says {said[0]} x {said[1]} pixels, but the picture has {size[0]} x {size[1]}"
-        )
+    for name, own in zip(("width", "height"), size, strict=True):
+        if image.get(name) is not None and image[name] != own:
+            told = one_line(repr(image[name]), 40)
+            raise bad_mask(f"the file says {name} {told}, but the picture has {size[0]} x {size[1]} pixels")
 
 
 def _mask(annotation: dict[str, Any], size: Size, options: Options) -> np.ndarray | None:
-    """An annotation's mask: its segmentation, else with `--boxes-as-masks` its box, else None."""
+    """An annotation's mask, None where it is empty: its segmentation, else with `--boxes-as-masks` its box."""
     what = f"annotation {one_line(repr(annotation.get('id')), 40)}"
     drawn = annotation.get("segmentation")
     if isinstance(drawn, dict):
@@ -153,7 +161,7 @@ def _mask(annotation: dict[str, Any], size: Size, options: Options) -> np.ndarra
         return union(polygon_mask(p, size, options.clip, what) for p in polygons)
     if options.boxes_as_masks and annotation.get("bbox") is not None:
         return box_mask(_corners(annotation["bbox"]), size, options.clip, what)
-    return None
+    raise bad_mask(f"{what} has no segmentation: the mask without it would be a wrong one")
 
 
 def _path(source: Path, name: Any, options: Options) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from flawscribe.finite import Finite
 from segment.importers import FORMATS
 
 EPILOG = """
@@ -54,12 +55,12 @@ def _columns(_: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @click.option("--clip", is_flag=True, help="Cut off what polygons have outside, instead of refusing them.")
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Finite(0, 1, min_open=True),
     help="Share of the full scale from which a soft mask is defective.",
 )
 @click.option(
     "--heatmap-threshold",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Finite(0, 1, min_open=True),
     default=0.5,
     show_default=True,
     help="Value from which a heatmap is defective.",

@@ -44,7 +44,7 @@ def _fits(points: np.ndarray, size: Size, clip: bool, what: str) -> None:
     outside = ((points < -slack) | (points > sides + slack)).any(axis=1)
     if outside.any():
         x, y = points[outside][0]
-        hint = "" if clip else " (--clip cuts off what is outside)"
+        hint = "" if clip else " (flawscribe import --clip cuts off what is outside)"
         raise bad_mask(f"{what} has the point ({x:g}, {y:g}) outside {size[0]} x {size[1]} pixels{hint}")
 
 

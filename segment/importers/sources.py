@@ -20,6 +20,8 @@ MAX_JSON = 1_000_000_000
 def load_json(path: Path) -> Any:
     """The content of a JSON file of at most 1 GB; UserError where it is none. NaN comes as a float, checked later."""
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device: without an end
+            raise UserError(f"{path} is no regular file")
         if path.stat().st_size > MAX_JSON:
             raise UserError(f"{path} is over {MAX_JSON // 10**9} GB: split it")
         with path.open("rb") as f:

@@ -25,7 +25,7 @@ def plot(log: list[dict[str, float]], file: Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
     epochs = [line["epoch"] for line in log]
     for name in ("loss", "bce", "dice", "detection", "quality"):
-        axes[0].plot(epochs, [line[name] for line in log], label=name)
+        axes[0].plot(epochs, [line.get(name) for line in log], label=name)
     axes[0].set(title="Training loss, weighted terms", xlabel="epoch", ylim=(0, None))
     for name, label in _SHOWN.items():
         if any(name in line for line in log):

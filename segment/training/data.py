@@ -13,6 +13,7 @@ from flawscribe.digests import Digests
 from flawscribe.errors import UserError
 from flawscribe.images import ImageFailure, load_image
 from flawscribe.manifest import read_manifest
+from flawscribe.manifest_rows import BadRow, boolean
 from flawscribe.picture_files import is_url
 from flawscribe.records import FailureKind, Sample
 from segment.importers.mask_files import read_mask
@@ -62,7 +63,8 @@ def read_examples(source: Path, work: Path, skip_bad: bool) -> tuple[list[Exampl
             except ImageFailure as e:
                 bad.append(f"{entry.id}: {e}")
         else:
-            bad.append(f"{entry[0]}: {entry[1].message}")
+            place, message = entry[0], entry[1].message
+            bad.append(message if message.startswith(place) else f"{place}: {message}")
     if bad and not skip_bad:
         more = f" (and {len(bad) - 1} more rows)" if len(bad) > 1 else ""
         raise UserError(f"{bad[0]}{more}: mend the data, or leave such rows out with --skip-bad")
@@ -109,13 +111,17 @@ def _example(sample: Sample, digests: Digests) -> Example:
             raise ImageFailure(FailureKind.BAD_MASK, f"{golden.mask}: the image is {told}")
         box = _box(mask) if golden.defective else None
     part, pair = sample.meta.get("split"), sample.meta.get("pair")
+    try:
+        justified = boolean(sample.meta, "justified")
+    except BadRow as e:
+        raise ImageFailure(FailureKind.BAD_ROW, str(e)) from e
     return Example(
         id=sample.id,
         image=sample.image,
         digest=digests.digest(sample.image),
         size=(image.height, image.width),
         defective=golden.defective,
-        asked=not golden.defective and sample.meta.get("justified") is True,
+        asked=not golden.defective and bool(justified),
         mask=golden.mask if box else None,
         mask_digest=digests.digest(golden.mask) if box and golden.mask else None,
         box=box,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from flawscribe.errors import SetupError, one_line
+from flawscribe.errors import SetupError
 from segment.head import DefectHead, HeadOutput, Seen
 from segment.training import losses, scoring
 from segment.training.cache import Cache, Item
@@ -221,8 +222,10 @@ class Trainer:
 
     def _keep(self, line: dict[str, float], better: bool) -> None:
         rounded = {k: round(v, 5) for k, v in line.items()}
-        with (self.work / LOG).open("a", encoding="utf-8") as f:
-            f.write(json.dumps(rounded) + "\n")
+        with (self.work / LOG).open("ab+") as f:
+            f.seek(-min(1, f.tell()), os.SEEK_END)
+            cut = f.read(1) not in (b"", b"\n")  # by a kill: the next line is one of its own
+            f.write(b"\n" * cut + json.dumps(rounded).encode() + b"\n")
         if better:
             _save(self._weights(), self.work / BEST)
         state = {"weights": self._weights(), "optimiser": self.optimiser.state_dict(), "epoch": self.epoch}
@@ -235,13 +238,15 @@ class Trainer:
         if not (self.work / STATE).exists():
             return
         try:
+            best = torch.load(self.work / BEST, map_location="cpu", weights_only=True)
+            self._load(best)  # it is wanted in the end: whether it is whole is to be known now
             state = torch.load(self.work / STATE, map_location="cpu", weights_only=True)
             self._load(state["weights"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.epoch, self.best, self.since = state["epoch"], state["best"], state["since"]
         except Exception as e:  # a damaged or foreign file fails in any way
             raise SetupError(
-                f"cannot go on from {self.work / STATE}: {one_line(e)}; --force begins anew"
+                f"cannot go on: {STATE} or {BEST} in {self.work} is damaged; --force begins anew"
             ) from e
 
     def _load(self, weights: dict[str, Tensor]) -> None:
@@ -262,11 +267,13 @@ def _score(line: dict[str, float]) -> float:
 def read_log(work: Path) -> list[dict[str, float]]:
     """The epochs' lines; of an epoch logged twice (killed before its state was kept) the last."""
     lines: dict[float, dict[str, float]] = {}
-    for line in (work / LOG).read_text(encoding="utf-8").splitlines():
+    if not (work / LOG).is_file():
+        return []
+    for line in (work / LOG).read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            found = json.loads(line)
+            found = {str(name): float(value) for name, value in json.loads(line).items()}
             lines[found["epoch"]] = found
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # cut off by a kill
     return [lines[k] for k in sorted(lines)]
 
@@ -279,8 +286,13 @@ def _told(line: dict[str, float]) -> str:
 
 def _save(content: dict[str, Any], path: Path) -> None:
     temporary = path.with_name(path.name + ".tmp")
-    torch.save(content, temporary)
-    temporary.replace(path)
+    try:
+        torch.save(content, temporary)
+        temporary.replace(path)
+    except (OSError, RuntimeError) as e:  # torch's own writer raises the second
+        temporary.unlink(missing_ok=True)
+        told = e.strerror if isinstance(e, OSError) else "is the disk full?"
+        raise SetupError(f"cannot write {path}: {told}") from e
 
 
 def _tensorboard(work: Path) -> Any:

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from flawscribe.errors import UserError
+from flawscribe.errors import UserError, one_line
 from segment.training.data import Example
 
 NEAR = 12
@@ -35,6 +35,11 @@ def split(examples: list[Example], share: float, seed: int) -> dict[str, list[Ex
     else:
         chosen = _drawn(examples, share, seed)
     for part, found in chosen.items():
+        if not found and any(given):
+            others = ", ".join(sorted({one_line(g, 40) for g in given})[:5])
+            raise UserError(
+                f"the column split leaves nothing for {part}: it says {others}, not train and val"
+            )
         if not found:
             raise UserError(
                 f"nothing is left for {part}: {len(examples)} images in too few groups "

@@ -69,5 +69,7 @@ class Store:
         """The arrays (n, *shape) of n keys; KeyError for one that is not there."""
         rows = [self._rows[k] for k in keys]
         if self._map is None:
-            self._map = np.memmap(self._bin, dtype=self._dtype, mode="r").reshape(-1, *self._shape)
+            # Of whole records alone: another process may be writing the next one.
+            held = self._bin.stat().st_size // self._size
+            self._map = np.memmap(self._bin, dtype=self._dtype, mode="r", shape=(held, *self._shape))
         return np.stack([self._map[r] for r in rows])

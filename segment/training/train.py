@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from flawscribe.errors import UserError
+from flawscribe.errors import UserError, one_line
 from flawscribe.models import nano_head_path
 from segment.checkpoint import load_head, own_weights, save_head
 from segment.encoders import load_encoder
@@ -85,6 +85,8 @@ def train(
     that cannot be learnt from, another training in `out` without `force`, an unknown encoder; SetupError for damaged
     checkpoints.
     """
+    if not any(asdict(arguments.weights).values()):
+        raise UserError("all losses weigh 0: nothing would be learnt")
     accelerator = Accelerator(mixed_precision=_precision())
     main = accelerator.is_main_process
     with _alone(out, force) if main else nullcontext():
@@ -192,18 +194,30 @@ def _same(arguments: Arguments, data: str, encoder: str, out: Path) -> dict[str,
     wanted = json.loads(json.dumps(_plain(arguments) | {"data": data, "encoder_digest": encoder}))
     file = out / _PLAN
     if file.is_file():
-        there = json.loads(file.read_text(encoding="utf-8"))
+        there = _read(file)
         if there != wanted:
             differing = sorted(k for k in wanted.keys() | there.keys() if wanted.get(k) != there.get(k))
             raise UserError(
                 f"{out} holds a training with other settings ({', '.join(differing)}): give another folder, or --force"
             )
         if (out / "config.json").is_file():
-            figures: dict[str, float] = json.loads((out / "training.json").read_text())["validation"]
+            figures = _read(out / "training.json").get("validation")
+            if not isinstance(figures, dict) or not all(isinstance(v, int | float) for v in figures.values()):
+                raise UserError(f"{out / 'training.json'} holds no figures: --force trains anew")
             return figures
         return None
     file.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
     return None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as e:
+        raise UserError(f"{file} is missing or damaged: --force trains anew") from e
+    if not isinstance(found, dict):
+        raise UserError(f"{file} is damaged: --force trains anew")
+    return found
 
 
 def _start(arguments: Arguments, encoder: Encoder) -> tuple[DefectHead, set[str]]:
@@ -222,15 +236,26 @@ def _start(arguments: Arguments, encoder: Encoder) -> tuple[DefectHead, set[str]
         absolute = EncoderRef(str(path.resolve()), ref.digest, ref.side, ref.width)
         head.config = replace(head.config, encoder=absolute)
     started = {name for name in own_weights(head) if name.startswith(("decoder.", "positions.", "dense"))}
-    folder = arguments.init or (str(nano_head_path()) if encoder.name == "nano" else None)
+    folder = _initial(arguments.init, encoder)
     if folder is None:
         return head, started
-    theirs, ours = own_weights(load_head(Path(folder))), own_weights(head)
+    theirs, ours = own_weights(load_head(folder)), own_weights(head)
     shared = {k for k in ours if k in theirs and theirs[k].shape == ours[k].shape}
-    if not any(k.startswith("decoder.") for k in shared):
-        raise UserError(f"the head {folder} fits no part of one over {encoder.name}")
+    if not all(k in shared for k in ours if k.startswith("decoder.")):
+        raise UserError(f"the decoder of the head {folder} is not of the shape of one over {encoder.name}")
     head.load_state_dict({k: theirs[k] for k in shared}, strict=False)
     return head, started | shared
+
+
+def _initial(init: str | None, encoder: Encoder) -> Path | None:
+    """The folder of the head to start from, None where there is none."""
+    if init == "nano" or (init is None and encoder.name == "nano"):
+        return nano_head_path()
+    if init is not None and not os.path.isfile(os.path.join(init, "config.json")):
+        raise UserError(
+            f"no head {one_line(init, 120)} to start from: give a directory that train segment made"
+        )
+    return None if init is None else Path(init)
 
 
 def _filled(

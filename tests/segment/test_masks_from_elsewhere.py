@@ -1,6 +1,7 @@
 """Broken masks are refused by name; nothing is resized, and nothing soft is cut unasked."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,9 @@ def taken(run: Run, source: Path, **how: Any) -> MaskPrediction | str:
         (square(0), {}, 0),
         (ramp(), {"threshold": 0.5}, 600),
         (square((255, 255, 255, 0), "RGBA"), {}, 0),
+        (square((255, 255, 255, 255), "RGBA"), {"threshold": 0.5}, 100),
+        (square((255, 255, 255, 0), "RGBA"), {"threshold": 0.5}, 0),
+        (square((90, 255), "LA"), {"threshold": 0.5}, 0),
     ],
 )
 def test_masks_that_are_taken(run: Run, tmp_path: Path, mask: Image.Image, how: dict, area: int) -> None:
@@ -135,7 +139,10 @@ def test_a_polygon_that_crosses_itself_is_filled_by_the_even_odd_rule(run: Run, 
         ([[5, 5, 15, 5]], {}, "three points"),
         ([[5, 5, 500, 5, 15, 15]], {}, "outside"),
         ([[5, 5, "x", 5, 15, 15]], {}, "numbers"),
-        ([[5, 5, 15, 5, 15, 15]], {"width": 80}, "80 x 30"),
+        ([[5, 5, 15, 5, 15, 15]], {"width": 80}, "width 80"),
+        ([[5, 5, 15, 5, 15, 15]], {"width": None, "height": 31}, "height 31"),
+        ([[5, 5, 15, 5, 15, 15]], {"width": "40"}, "width '40'"),
+        ([], {}, "no segmentation"),
     ],
 )
 def test_coco_masks_that_are_refused(
@@ -143,6 +150,46 @@ def test_coco_masks_that_are_refused(
 ) -> None:
     answer = taken(run, coco(tmp_path / "m.json", segmentation, **image))
     assert isinstance(answer, str) and told in answer
+
+
+@pytest.mark.parametrize("owner", ["1", 1.0, True, 2, None])
+def test_an_annotation_of_no_image_is_not_passed_over(run: Run, tmp_path: Path, owner: Any) -> None:
+    """Its image would be taken for one without a defect."""
+    path = coco(tmp_path / "m.json", [[5, 5, 15, 5, 15, 15]])
+    content = json.loads(path.read_text())
+    content["annotations"][0]["image_id"] = owner
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"annotations\[0\] names no image"):
+        import_masks(run, path)
+
+
+def test_two_images_of_one_name_or_id_are_not_chosen_from(run: Run, tmp_path: Path) -> None:
+    path = coco(tmp_path / "m.json", [[5, 5, 15, 5, 15, 15]])
+    content = json.loads(path.read_text())
+    for number, told in ((1, None), (2, "has 2 images a.png")):
+        twice = content | {"images": [*content["images"], content["images"][0] | {"id": number}]}
+        path.write_text(json.dumps(twice))
+        if told is None:
+            with pytest.raises(UserError, match="two images have the id 1"):
+                import_masks(run, path)
+        else:
+            assert told in str(taken(run, path))
+
+
+def test_an_empty_mask_file_is_a_bad_mask(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "a.png").touch()
+    assert "the file is empty" in str(taken(run, tmp_path / "m"))
+
+
+@pytest.mark.parametrize("endless", ["pipe", "device"])
+def test_a_file_without_an_end_is_not_read(run: Run, tmp_path: Path, endless: str) -> None:
+    if endless == "pipe":
+        os.mkfifo(tmp_path / "m.json")
+    else:
+        (tmp_path / "m.json").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="no regular file"):
+        import_masks(run, tmp_path / "m.json")
 
 
 def test_an_image_that_the_file_lacks_is_a_row_too(run: Run, tmp_path: Path) -> None:

@@ -128,6 +128,26 @@ def test_boxes_alone_give_no_mask_unless_asked(importing, picture, write) -> Non
     assert filled[5:15, 3:23].all() and filled.sum() == 200
 
 
+def test_a_box_beside_a_region_is_not_left_out_of_the_mask(importing, picture, write) -> None:
+    pictures(picture, 1)
+    content = document([[1, 1, 9, 1, 9, 9]])
+    content["annotations"].append(content["annotations"][0] | {"id": 5, "segmentation": []})
+    file = write("c.json", content)
+    done = importing("coco", file)
+    assert done.code == 2 and "annotation 5 has no segmentation" in str(done.error)
+    assert importing("coco", file, "--boxes-as-masks").mask("a.png")[5:15, 3:23].all()
+
+
+def test_two_pictures_of_one_number_do_not_share_annotations(importing, picture, write) -> None:
+    pictures(picture, 3)
+    content = document([[1, 1, 9, 1, 9, 9]], [[1, 1, 9, 1, 9, 9]], [[1, 1, 9, 1, 9, 9]])
+    content["images"][1]["id"] = 0
+    done = importing("coco", write("c.json", content))
+    assert list(done.samples) == ["c.png"]
+    assert "another image has the id 0 too" in done.failures["c.json:images[0]"][1]
+    assert done.failures["c.json:images[1]"][0] == "bad_row"
+
+
 def test_a_picture_without_annotations_is_not_called_clean_unasked(importing, picture, write) -> None:
     pictures(picture, 1)
     content = document([[1, 1, 9, 1, 9, 9]]) | {"annotations": []}
@@ -156,7 +176,7 @@ def test_a_picture_without_annotations_is_not_called_clean_unasked(importing, pi
         ([[1, 1, float("nan"), 1, 9, 9]], "not finite"),
         ([[1, 1, 1e300, 1, 9, 9]], "outside 40 x 30"),
         ([[1, 1, 10**400, 1, 9, 9]], "not finite"),
-        ([[-3, 1, 9, 1, 9, 9]], "outside 40 x 30 pixels (--clip"),
+        ([[-3, 1, 9, 1, 9, 9]], "outside 40 x 30 pixels (flawscribe import --clip"),
         ([["1", 1, 9, 1, 9, 9]], "something else than numbers"),
         ([[True, 1, 9, 1, 9, 9]], "something else than numbers"),
         ("text", "segmentation is not a list"),

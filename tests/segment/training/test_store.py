@@ -34,3 +34,11 @@ def test_what_a_kill_left_half_written_is_cut_off(tmp_path: Path, file: str, cut
     again.put(keys[len(left) :], np.arange(12, dtype=np.uint8).reshape(3, 4)[len(left) :])
     whole = Store(tmp_path / "s", (4,), "uint8")
     assert np.array_equal(whole.get(keys), np.arange(12).reshape(3, 4))
+
+
+def test_what_another_process_is_writing_does_not_disturb_a_reader(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s", (4,), "uint8")
+    store.put([key("a")], np.arange(4, dtype=np.uint8)[None])
+    with (tmp_path / "s.bin").open("ab") as f:
+        f.write(b"\1\2\3")  # the most of another record
+    assert np.array_equal(store.get([key("a")]), [[0, 1, 2, 3]])

@@ -199,3 +199,27 @@ def test_saving_and_loading_keeps_what_it_answers(trained: Path, tmp_path: Path)
     save_head(head, tmp_path / "again")
     image = Image.new("RGB", (100, 80), (200, 30, 30))
     assert predict(head, [image]) == predict(load_head(tmp_path / "again"), [image])
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\x00", b"[]", b"{}"])
+@pytest.mark.parametrize("name", ["plan.json", "training.json"])
+def test_a_finished_training_that_is_damaged(
+    drawn: Path, trained: Path, tmp_path: Path, name: str, content: bytes
+) -> None:
+    out = Path(shutil.copytree(trained, tmp_path / "head", ignore=shutil.ignore_patterns("cache")))
+    (out / name).write_bytes(content)
+    with pytest.raises(UserError, match="--force"):
+        train(Arguments(data=str(drawn), **QUICK), out, cache=trained / "cache")
+
+
+@pytest.mark.parametrize("broken", ["state.pt", "best.pt"])
+def test_a_state_that_is_damaged_is_told_before_an_epoch(
+    drawn: Path, trained: Path, tmp_path: Path, broken: str
+) -> None:
+    out = Path(shutil.copytree(trained, tmp_path / "head", ignore=shutil.ignore_patterns("cache")))
+    (out / "config.json").unlink()
+    for name in ("state.pt", "best.pt"):
+        torch.save({}, out / name)
+    (out / broken).write_bytes(b"\x80\x02garbage")
+    with pytest.raises(SetupError, match=r"state\.pt or best\.pt .* is damaged; --force"):
+        train(Arguments(data=str(drawn), **QUICK), out, cache=trained / "cache")

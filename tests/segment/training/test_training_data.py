@@ -8,9 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_sam import save_sam
 
 from flawscribe.errors import UserError
+from segment.checkpoint import save_head
+from segment.encoders import load_encoder
+from segment.head import head_over
 from segment.training.data import check_enough, data_digest, read_examples
+from segment.training.loop import read_log
+from segment.training.losses import Weights
 from segment.training.split import groups_of, split
 from segment.training.train import Arguments, train
 from segment.training.views import framed_mask, show, view_of
@@ -220,3 +226,53 @@ def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another process is working on"):
             train(arguments, tmp_path / "head")
+
+
+def test_a_split_that_leaves_nothing_says_what_it_holds(tmp_path: Path) -> None:
+    rows = [row | {"split": "test" if i < 4 else "train"} for i, row in enumerate(data(tmp_path))]
+    examples, _ = read_examples(written(tmp_path, rows), tmp_path, False)
+    with pytest.raises(UserError, match="nothing for validation: it says test, train, not train and val"):
+        split(examples, 0.2, 0)
+
+
+@pytest.mark.parametrize("value", [True, 1, 1.0, "true", "Yes"])
+def test_what_was_asked_for_is_told_by_any_kind_of_table(tmp_path: Path, value: object) -> None:
+    rows = [row if row["defective"] else row | {"justified": value} for row in data(tmp_path)]
+    examples, _ = read_examples(written(tmp_path, rows), tmp_path, False)
+    assert all(e.asked != e.defective for e in examples)
+    rows[0]["justified"] = "perhaps"
+    with pytest.raises(UserError, match=r"^0: justified is 'perhaps'"):
+        read_examples(written(tmp_path, rows), tmp_path, False)
+
+
+def test_a_row_is_named_once(tmp_path: Path) -> None:
+    rows = data(tmp_path)
+    with pytest.raises(UserError, match=r"^manifest\.jsonl:13: the id '0' is there already"):
+        read_examples(written(tmp_path, [*rows, rows[0]]), tmp_path, False)
+
+
+def test_losses_that_weigh_nothing_are_refused(tmp_path: Path) -> None:
+    arguments = Arguments(data=str(written(tmp_path, data(tmp_path))), weights=Weights(0, 0, 0, 0))
+    with pytest.raises(UserError, match="nothing would be learnt"):
+        train(arguments, tmp_path / "head")
+
+
+@pytest.mark.parametrize(
+    ("init", "told"), [("no/head", "no head no/head"), (None, "the decoder of the head .* not of the shape")]
+)
+def test_a_head_to_start_from_has_to_fit(tmp_path: Path, init: str | None, told: str) -> None:
+    if init is None:
+        init = str(tmp_path / "other")
+        sam = load_encoder(str(save_sam(tmp_path / "sam")))
+        save_head(head_over(sam), Path(init))
+    source = written(tmp_path, data(tmp_path))
+    with pytest.raises(UserError, match=told):
+        train(Arguments(data=str(source), init=init), tmp_path / "head")
+
+
+def test_a_damaged_log_costs_its_own_lines_alone(tmp_path: Path) -> None:
+    assert read_log(tmp_path) == []
+    good = b'{"epoch": 2, "loss": 1.5}'
+    lines = [b'{"epoch": 1, "lo', b"\xff\x00", b"[]", b'{"epoch": [1]}', b'{"loss": 1}', b"[" * 9999, good]
+    (tmp_path / "log.jsonl").write_bytes(b"\n".join(lines))
+    assert read_log(tmp_path) == [{"epoch": 2.0, "loss": 1.5}]
