@@ -3,8 +3,8 @@
 Three tokens take the place of SAM's prompts: one becomes the mask, one P(defective), one the quality: as it is if
 what looks wrong is a defect, and as it is if the prompt asked for it, which a picture alone cannot tell. A head may
 have two things more: a branch that sees the pixels (`segment.refine`), with a quality that knows how sharp they are
-(`segment.sharpness`), and a fourth token, projected from a description's embedding in the manner of LISA (Lai et al.
-2024), that the mask follows.
+(`segment.sharpness`), and a description that the mask follows: a fourth token, projected from its embedding in the
+manner of LISA (Lai et al. 2024), and the places that it names, as a mask that prompts SAM is given (`segment.words`).
 Encoder and decoder are transformers' own SAM modules, so that SAM's weights fit them as they are.
 """
 
@@ -21,6 +21,7 @@ from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPositionalEm
 from segment.encoders.base import Encoder, inside
 from segment.refine import Refiner
 from segment.sharpness import QUANTILES, sharpness
+from segment.words import GRID
 
 _MASK, _PRESENCE, _QUALITY = range(3)
 _DECODER = (
@@ -149,6 +150,9 @@ class DefectHead(nn.Module):
                 nn.Linear(config.text.width, inner), nn.GELU(), nn.Linear(inner, width)
             )
             self.no_words = nn.Parameter(torch.zeros(width))
+            # What a named place adds to its cells, and to the mask's logits there: nothing, until it is trained.
+            self.place = nn.Parameter(torch.zeros(width))
+            self.place_gain = nn.Parameter(torch.zeros(1))
 
     @property
     def mean(self) -> tuple[float, float, float]:
@@ -195,7 +199,8 @@ class DefectHead(nn.Module):
         return Seen(embedding, detail, torch.stack(sharp))
 
     def answer(self, seen: Seen, texts: Tensor | None = None) -> HeadOutput:
-        """P(defective), quality and mask; where a row of `texts` is not all zero, the mask follows it.
+        """P(defective), quality and mask; where a row of `texts` (see `segment.words.row`) is not all zero, the mask
+        follows it.
 
         P(defective) and quality never see the words: a description is made only of what somebody took to be
         defective, and its being there would tell the answer.
@@ -211,19 +216,22 @@ class DefectHead(nn.Module):
         return replace(out, mask=mask)
 
     def decode(self, seen: Seen, texts: Tensor | None = None) -> HeadOutput:
-        """One pass of the decoder, with `texts` (b, text width) or none."""
-        embedding = seen.embedding
+        """One pass of the decoder, with `texts` (b, text width + GRID²; see `segment.words.row`) or none."""
+        embedding = seen.embedding if self.dense is None else seen.embedding + self.dense[:, None, None]
         batch, width, h, w = embedding.shape
         tokens = self.tokens.expand(batch, 1, -1, -1)
+        vectors, places = self._apart(texts)
+        if places is not None:
+            embedding = embedding + _enlarged(places, h) * self.place[:, None, None]
         if self.words is not None and self.no_words is not None:
-            words = self._word_tokens(batch, texts)[:, None, None]
+            words = self._word_tokens(batch, vectors)[:, None, None]
             # A token of its own, which the picture's cells attend to, and in the mask's: the shorter way to learn.
             others = tokens.new_ones(tokens.shape[2], 1)
             others[[_PRESENCE, _QUALITY]] = 0
             tokens = torch.cat([tokens + others * words, words], 2)
         out, image = self.decoder.transformer(
             point_embeddings=tokens,
-            image_embeddings=embedding if self.dense is None else embedding + self.dense[:, None, None],
+            image_embeddings=embedding,
             image_positional_embeddings=self._grid(h, w, embedding).expand(batch, -1, -1, -1),
             attention_similarity=None,
         )[:2]
@@ -235,11 +243,20 @@ class DefectHead(nn.Module):
         mask = torch.einsum("bc,bchw->bhw", weights, up)
         if self.refiner is not None and seen.detail is not None:
             mask = self.refiner(mask, up, image, seen.detail)
+        if places is not None:
+            mask = mask + self.place_gain * _enlarged(places, mask.shape[-1])[:, 0]
         judged = out[:, _QUALITY]
         if self.polish is not None and seen.sharpness is not None:
             judged = judged + self.polish(seen.sharpness)
         quality = 1 + 4 * torch.sigmoid(self.quality(judged))
         return HeadOutput(mask, self.presence(out[:, _PRESENCE])[:, 0], quality)
+
+    def _apart(self, texts: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """Embeddings (b, text width) and maps of places (b, 1, GRID, GRID) of rows of both."""
+        if texts is None or self.config.text is None:
+            return None, None
+        width = self.config.text.width
+        return texts[:, :width], texts[:, width:].reshape(-1, 1, GRID, GRID)
 
     def _word_tokens(self, batch: int, texts: Tensor | None) -> Tensor:
         """(b, width): the projected description, or what stands for none (a row that is all zero)."""
@@ -255,6 +272,10 @@ class DefectHead(nn.Module):
         xs = (torch.arange(w, device=like.device, dtype=like.dtype) + 0.5) / w
         grid = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)
         return self.positions(grid).permute(2, 0, 1)[None].to(like.dtype)
+
+
+def _enlarged(places: Tensor, side: int) -> Tensor:
+    return interpolate(places, size=side, mode="bilinear", align_corners=False)
 
 
 def _polish(width: int) -> nn.Sequential:

@@ -99,20 +99,26 @@ def _device() -> str:
 
 def _head(folder: Path, marking: Marking, words: bool) -> tuple[Answer, str]:
     device = _device()
-    import torch
-
     from segment.checkpoint import load_head
+    from segment.places import places
     from segment.predict import predict
     from segment.texts import embedder_of
+    from segment.words import Words
 
     head = load_head(folder, device)
     embed = embedder_of(head.config.text) if words and head.config.text is not None else None
 
     def answer(images: list[Image.Image], said: list[Description | None]) -> list[MaskPrediction]:
-        texts = None
-        if embed is not None:
-            texts = torch.from_numpy(embed([one.text if one and one.defective else "" for one in said]))
-        return predict(head, images, marking, texts)
+        if embed is None:
+            return predict(head, images, marking)
+        vectors = embed([one.text if one else "" for one in said])
+        words = [
+            Words(vector, tuple(p.region for p in places(one, (image.height, image.width))))
+            if one and one.defective
+            else None
+            for one, vector, image in zip(said, vectors, images, strict=True)
+        ]
+        return predict(head, images, marking, words)
 
     return answer, device
 

@@ -31,13 +31,18 @@ def places(description: Description, size: tuple[int, int]) -> list[Place]:
     height, width = size
     found = []
     said = [(f.text, f"{f.location or ''} {f.text}", f.box) for f in description.findings]
-    for text, words, box in said or [(s, s, None) for s in _SENTENCE.split(description.text)]:
+    for text, words, box in said or [(s, s, None) for s in sentences(description.text)]:
         if box is not None:
             x0, y0, x1, y1 = box
             found.append(Place(text, (x0 / width, y0 / height, x1 / width, y1 / height), True))
         elif (region := region_of(words)) is not None:
             found.append(Place(text, region, False))
     return found
+
+
+def sentences(text: str) -> list[str]:
+    """A text's sentences, as `places` takes them."""
+    return _SENTENCE.split(text)
 
 
 def region_of(words: str) -> Fractions | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -17,6 +18,7 @@ from segment.marking import Marking
 from segment.postprocess import Enlarged, logit, marked
 from segment.rle import area_of, encode_runs, union
 from segment.tiles import Tile, merged, tile_boxes
+from segment.words import Words, lies, row, silence
 
 _MOST = 16  # frames in a batch
 _PIXELS = {"cpu": 2**20, "cuda": 2**23}  # of a batch's frames: one of SAM's, or eight
@@ -43,16 +45,16 @@ def predict(
     head: DefectHead,
     images: Sequence[Image.Image],
     marking: Marking | None = None,
-    texts: Tensor | None = None,
+    words: Sequence[Words | None] | None = None,
 ) -> list[MaskPrediction]:
     """The head's answers for RGB images of any sizes; masks at each image's own size.
 
-    `texts` float32 (n, width) are the descriptions that a conditional head's masks follow, a row of zeros for none.
+    `words` are the descriptions that a conditional head's masks follow, None for none.
     Whoever described a defect has decided that there is one: P(defective) holds no such mask back.
     P(defective) is the whole picture's or, where it is higher, a tile's; the qualities are the whole picture's.
     """
     marking = marking or Marking()
-    views = _views(head, images, marking.tiles, texts)
+    views = _views(head, images, marking.tiles, words)
     return [_answer(head, list(own), marking) for _, own in groupby(views, key=lambda view: view.image)]
 
 
@@ -62,14 +64,19 @@ def frames_at_once(side: int, device: str) -> int:
 
 
 def _views(
-    head: DefectHead, images: Sequence[Image.Image], tiles: int, texts: Tensor | None
+    head: DefectHead, images: Sequence[Image.Image], tiles: int, words: Sequence[Words | None] | None
 ) -> Iterator[_View]:
     """The answers for each picture as a whole and then for its tiles, picture by picture."""
     device = next(head.parameters()).device
     parts, at_once = _parts(images, tiles), frames_at_once(head.side, device.type)
     while batch := list(islice(parts, at_once)):
         frames, taken = zip(*(frame(part, head) for _, _, part in batch), strict=True)
-        told = None if texts is None else torch.stack([texts[i] for i, *_ in batch]).to(device)
+        told = None
+        if words is not None and head.config.text is not None:
+            rows = [
+                _row(head, words[i], box, images[i], t) for (i, box, _), t in zip(batch, taken, strict=True)
+            ]
+            told = torch.from_numpy(np.stack(rows)).to(device)
         with torch.inference_mode():
             out = head(torch.stack(frames).to(device), told, taken)
             mask, presence, quality = (
@@ -79,9 +86,19 @@ def _views(
             )
         for n, (i, box, part) in enumerate(batch):
             size = (part.height, part.width)
-            follows = texts is not None and bool(texts[i].any())
+            follows = told is not None and bool(told[n].any())
             both = quality[n][0], quality[n][1]
             yield _View(i, box, taken[n], size, mask[n], presence[n], both, follows)
+
+
+def _row(
+    head: DefectHead, words: Words | None, box: Box | None, image: Image.Image, taken: tuple[int, int]
+) -> np.ndarray:
+    assert head.config.text is not None
+    if words is None:
+        return silence(head.config.text.width)
+    shown = box or (0, 0, image.width, image.height)
+    return row(words, lies(shown, (image.height, image.width), taken, head.side))
 
 
 def _parts(images: Iterable[Image.Image], tiles: int) -> Iterator[tuple[int, Box | None, Image.Image]]:

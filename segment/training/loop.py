@@ -22,11 +22,13 @@ from segment.training import losses, scoring
 from segment.training.cache import Cache, Item
 from segment.training.data import Example
 from segment.training.scoring import Answers
+from segment.training.views import lies_in, view_of
+from segment.words import Words, row, silence
 
 LOG, STATE, BEST = "log.jsonl", "state.pt", "best.pt"
 _WARMUP = 0.05  # the share of all steps
 _CLIP = 1.0
-_NEW = 10  # how many times faster layers learn that begin at random
+_NEW = 40  # how many times faster layers learn that begin at random
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ def trained(head: DefectHead) -> dict[str, nn.Parameter]:
 
 
 class Trainer:
-    """One training: `fit` runs the epochs that are left. `vectors` are the embedded descriptions of each example's id,
-    (texts, width); none where the head takes none."""
+    """One training: `fit` runs the epochs that are left. `words` are the golden descriptions of each example's id; none
+    where the head takes none."""
 
     def __init__(
         self,
@@ -76,12 +78,12 @@ class Trainer:
         started: set[str],
         cache: Cache,
         parts: dict[str, list[Example]],
-        vectors: dict[str, np.ndarray],
+        words: dict[str, list[Words]],
         plan: Plan,
         work: Path,
     ) -> None:
         self.accelerator, self.head, self.cache, self.parts = accelerator, head, cache, parts
-        self.vectors, self.plan, self.work = vectors, plan, work
+        self.words, self.plan, self.work = words, plan, work
         learning = trained(head)
         head.requires_grad_(False)
         for p in learning.values():
@@ -161,23 +163,24 @@ class Trainer:
         texts, told = None, [False] * len(examples)
         if self.head.config.text is not None:
             told = [
-                bool(s) and e.mask is not None and e.id in self.vectors
+                bool(s) and e.mask is not None and e.id in self.words
                 for e, s in zip(examples, say, strict=True)
             ]
-            texts = self._texts(examples, told, which)
+            texts = self._texts(items, told, which)
         with self.accelerator.autocast():
             out = self.model(batch.seen, texts)
         t = losses.targets(examples, told, self.classes, device)
         return losses.terms(out, batch.mask, batch.inside, t, self.plan.weights)
 
-    def _texts(self, examples: Sequence[Example], told: Sequence[bool], which: np.ndarray) -> Tensor:
-        """(b, width): one of each told image's golden descriptions, zeros for the others."""
+    def _texts(self, items: Sequence[Item], told: Sequence[bool], which: np.ndarray) -> Tensor:
+        """The rows (see `segment.words`) of one of each told image's golden descriptions, zeros for the others."""
         assert self.head.config.text is not None
-        rows = np.zeros((len(examples), self.head.config.text.width), dtype=np.float32)
-        for i, (e, t) in enumerate(zip(examples, told, strict=True)):
+        rows = [silence(self.head.config.text.width) for _ in items]
+        for i, ((e, number), t) in enumerate(zip(items, told, strict=True)):
             if t:
-                rows[i] = self.vectors[e.id][int(which[i] * len(self.vectors[e.id]))]
-        return torch.from_numpy(rows).to(self.accelerator.device)
+                words = self.words[e.id][int(which[i] * len(self.words[e.id]))]
+                rows[i] = row(words, lies_in(e, view_of(e, number), self.head))
+        return torch.from_numpy(np.stack(rows)).to(self.accelerator.device)
 
     @torch.inference_mode()
     def answers(self) -> Answers:
@@ -195,8 +198,8 @@ class Trainer:
                 out = self.head.decode(batch.seen)
                 told = None
                 if self.head.config.text is not None:
-                    has = [e.id in self.vectors for e in chosen]
-                    texts = self._texts(chosen, has, np.zeros(len(chosen)))
+                    has = [e.id in self.words for e in chosen]
+                    texts = self._texts([(e, 0) for e in chosen], has, np.zeros(len(chosen)))
                     told = self.head.answer(batch.seen, texts).mask
             masks, p = (
                 (out.mask.float().sigmoid() * batch.inside).cpu().numpy(),

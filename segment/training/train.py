@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
@@ -21,6 +20,7 @@ from segment.checkpoint import load_head, own_weights, save_head
 from segment.encoders import load_encoder
 from segment.encoders.base import Encoder
 from segment.head import DefectHead, EncoderRef, TextRef, head_over
+from segment.places import region_of, sentences
 from segment.texts import embedder, text_digest
 from segment.training.cache import Cache
 from segment.training.card import plot, write_card
@@ -29,6 +29,7 @@ from segment.training.loop import BEST, LOG, STATE, Plan, Trainer, read_log, tra
 from segment.training.losses import Weights
 from segment.training.scoring import choose, scores
 from segment.training.split import split
+from segment.words import Words
 
 _PLAN, _CACHE, _LOCK = "plan.json", "cache", "lock"
 # What is there before a training begins, of one that could not begin.
@@ -59,7 +60,7 @@ class Arguments:
     views: int = 4
     epochs: int = 24
     batch: int = 16
-    rate: float = 2e-4
+    rate: float = 5e-5
     decay: float = 0.05
     patience: int = 6
     validation: float = 0.2
@@ -115,8 +116,8 @@ def train(
             f"{learning / 1e6:.1f} M weights that learn, on {accelerator.device} × {accelerator.num_processes}"
         )
         kept = _filled(arguments.views, accelerator, encoder, head, parts, cache or out / _CACHE)
-        vectors = _vectors(arguments.text, examples)
-        trainer = Trainer(accelerator, head, started, kept, parts, vectors, _plan(arguments), out)
+        words = _words(arguments.text, examples)
+        trainer = Trainer(accelerator, head, started, kept, parts, words, _plan(arguments), out)
         trainer.fit(say)
         answers = trainer.answers()
         mask, presence = choose(parts["validation"], answers, arguments.clean_marked)
@@ -304,9 +305,16 @@ def _lock(folder: Path, wait: bool) -> Iterator[None]:
         yield
 
 
-def _vectors(text: str | None, examples: list[Example]) -> dict[str, np.ndarray]:
-    """The embedded golden descriptions of each id that has some."""
+def _words(text: str | None, examples: list[Example]) -> dict[str, list[Words]]:
+    """The golden descriptions of each id that has some."""
     if text is None:
         return {}
     embed, _ = embedder(text)
-    return {e.id: embed(e.texts) for e in examples if e.texts}
+    return {
+        e.id: [
+            Words(vector, tuple(r for s in sentences(t) if (r := region_of(s)) is not None))
+            for t, vector in zip(e.texts, embed(e.texts), strict=True)
+        ]
+        for e in examples
+        if e.texts
+    }

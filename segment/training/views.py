@@ -15,7 +15,9 @@ from torch.nn.functional import interpolate
 
 from segment.encoders import base, frame, frame_size
 from segment.encoders.base import Framing
+from segment.places import Fractions
 from segment.training.data import Example
+from segment.words import lies
 
 _SMALLEST = 0.8  # of the sides
 _TONE = 0.07
@@ -94,3 +96,8 @@ def framed_mask(mask: np.ndarray | None, view: View, encoder: Framing, side: int
 def inside(view: View, encoder: Framing, side: int) -> tuple[int, int]:
     """The rows and columns of a (side, side) map of the frame that the picture takes, at least 1 each."""
     return base.inside(frame_size(view.size, encoder), encoder.side, side)
+
+
+def lies_in(example: Example, view: View, encoder: Framing) -> Fractions:
+    """Where in a view's frame the whole picture lies (see `segment.words.lies`)."""
+    return lies(view.box, example.size, frame_size(view.size, encoder), encoder.side)

@@ -28,6 +28,7 @@ from segment.predict import predict
 from segment.stage import segment_run
 from segment.train_command import train as verb
 from segment.training.train import Arguments, train
+from segment.words import Words
 
 pytestmark = pytest.mark.slow
 QUICK = {"views": 2, "epochs": 3, "batch": 8}
@@ -110,12 +111,12 @@ def test_segment_takes_it_and_follows_words(drawn: Path, trained: Path, tmp_path
     head.set_thresholds(0.2, 0.0)
     from segment.texts import embedder
 
-    said = torch.from_numpy(embedder("hashed")[0](["The left arm is missing.", ""]))
-    told, silent = predict(head, [image, image], texts=said)
+    said = [Words(embedder("hashed")[0](["The left arm is missing."])[0]), None]
+    told, silent = predict(head, [image, image], words=said)
     (plain,) = predict(head, [image])
     assert silent.rle == plain.rle != told.rle
     head.set_thresholds(0.2, 1.0)  # holds back what nobody described
-    followed, held = predict(head, [image, image], texts=said)
+    followed, held = predict(head, [image, image], words=said)
     assert followed.rle == told.rle and held.rle is None
     assert told.p_mask == pytest.approx(plain.p_mask) and told.quality == pytest.approx(plain.quality)
 
