@@ -205,11 +205,12 @@ class DefectHead(nn.Module):
         P(defective) and quality never see the words: a description is made only of what somebody took to be
         defective, and its being there would tell the answer.
         """
-        out = self.decode(seen)
-        if texts is None or not self.conditional:
-            return out
-        said = texts.abs().sum(1) > 0
-        if not bool(said.any()):
+        return self.follow(self.decode(seen), seen, texts)
+
+    def follow(self, out: HeadOutput, seen: Seen, texts: Tensor | None) -> HeadOutput:
+        """`out`, decoded without words, with the masks of the rows of `texts` that are not all zero following them."""
+        said = None if texts is None or not self.conditional else texts.abs().sum(1) > 0
+        if texts is None or said is None or not bool(said.any()):
             return out
         mask = out.mask.clone()
         mask[said] = self.decode(seen[said], texts[said]).mask

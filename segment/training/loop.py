@@ -200,7 +200,7 @@ class Trainer:
                 if self.head.config.text is not None:
                     has = [e.id in self.words for e in chosen]
                     texts = self._texts([(e, 0) for e in chosen], has, np.zeros(len(chosen)))
-                    told = self.head.answer(batch.seen, texts).mask
+                    told = self.head.follow(out, batch.seen, texts).mask
             masks, p = (
                 (out.mask.float().sigmoid() * batch.inside).cpu().numpy(),
                 out.presence.float().sigmoid().cpu(),
