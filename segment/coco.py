@@ -41,12 +41,25 @@ def write_coco(run: Run, path: Path, force: bool = False) -> int:
     An annotation is an instance where the rows hold some (`--components`, prompted masks), else the image's one
     mask; its `score` the instance's own or P(defective). `images` holds every picture that can be opened, those
     without a mask too, with its sample's id beside COCO's number as `flawscribe_id`; `file_name` is the picture's
-    path. Raises UserError where the file is there already and not `force`, or cannot be written.
+    path. The file is there as a whole or not at all. Raises UserError where it is there already and not `force`, or
+    cannot be written.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder: give a file")
     if os.path.lexists(path) and not force:
         raise UserError(f"{path} is there already: give another file, or --force")
+    if path.exists() and not path.is_file():
+        return _write(run, path)  # a device or a pipe is written to, not replaced
+    temporary = path.with_name(f".{path.name[:100]}.part")
+    try:
+        n = _write(run, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return n
+
+
+def _write(run: Run, path: Path) -> int:
     n = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
