@@ -42,7 +42,7 @@ def scores(
     """Validation figures at two thresholds; a figure that the data does not allow is left out.
 
     `giou`, `ciou`, `f1` over the images with a golden mask (as `segment.metrics` defines them), gated by
-    P(defective); `giou_told` where the descriptions are shown; `clean_marked` the share of flawless images with a
+    P(defective); `giou_told` where the descriptions are shown, which P(defective) does not hold back; `clean_marked` the share of flawless images with a
     pixel marked; `auc` of P(defective), `srcc` of the quality.
     """
     from scipy.stats import spearmanr
@@ -62,7 +62,7 @@ def scores(
         "f1": float((2 * both / np.maximum(marked + a.golden, 1))[sick].mean()),
     }
     if any(e.texts for e in examples):
-        told_both, told_marked = a.told_both[:, at] * shown, a.told_marked[:, at] * shown
+        told_both, told_marked = a.told_both[:, at], a.told_marked[:, at]
         found["giou_told"] = float(
             (told_both / np.maximum(told_marked + a.golden - told_both, 1))[sick].mean()
         )
