@@ -28,6 +28,7 @@ from segment.words import Words, row, silence
 LOG, STATE, BEST = "log.jsonl", "state.pt", "best.pt"
 _WARMUP = 0.05  # the share of all steps
 _CLIP = 1.0
+_WRONG = 0.25  # the share of shown descriptions that are another image's: those of a model will err, too
 _NEW = 40  # how many times faster layers learn that begin at random
 
 
@@ -136,7 +137,7 @@ class Trainer:
         rng = np.random.default_rng([plan.seed, self.epoch])
         order = rng.permutation(len(examples))
         numbers = rng.integers(plan.views, size=len(examples)) if self.epoch else np.zeros(len(examples), int)
-        say, which = rng.random(len(examples)) < plan.say, rng.random(len(examples))
+        shown = self._shown(rng)
         sums: dict[str, Tensor] = {}
         self.model.train()
         main = self.accelerator.is_main_process
@@ -146,7 +147,7 @@ class Trainer:
             # Every process takes its share of the same batch; a short last one is filled up from its beginning.
             rank, world = self.accelerator.process_index, self.accelerator.num_processes
             mine = np.resize(chosen, math.ceil(len(chosen) / world) * world)[rank::world]
-            found = self._loss([(examples[i], int(numbers[i])) for i in mine], say[mine], which[mine])
+            found = self._loss([(examples[i], int(numbers[i])) for i in mine], [shown[i] for i in mine])
             self._rate((self.epoch * steps + step) / (plan.epochs * steps))
             self.accelerator.backward(torch.stack(list(found.values())).sum())
             self.accelerator.clip_grad_norm_(self.model.parameters(), _CLIP)
@@ -156,30 +157,38 @@ class Trainer:
         means = {k: self.accelerator.reduce(v / steps, "mean") for k, v in sums.items()}
         return {"loss": float(sum(means.values())), **{k: float(v) for k, v in means.items()}}
 
-    def _loss(self, items: Sequence[Item], say: np.ndarray, which: np.ndarray) -> dict[str, Tensor]:
+    def _shown(self, rng: np.random.Generator) -> list[Words | None]:
+        """What each training image is shown in an epoch: a golden description, now and then another image's, or none."""
+        examples = self.parts["training"]
+        described = [i for i, e in enumerate(examples) if e.mask is not None and e.id in self.words]
+        shown: list[Words | None] = [None] * len(examples)
+        for i in described:
+            said, wrong, which, whose = rng.random(4)
+            if said < self.plan.say:
+                told = self.words[
+                    examples[described[int(whose * len(described))] if wrong < _WRONG else i].id
+                ]
+                shown[i] = told[int(which * len(told))]
+        return shown
+
+    def _loss(self, items: Sequence[Item], shown: Sequence[Words | None]) -> dict[str, Tensor]:
         device = self.accelerator.device
-        examples = [e for e, _ in items]
         batch = self.cache.batch(items, device)
-        texts, told = None, [False] * len(examples)
-        if self.head.config.text is not None:
-            told = [
-                bool(s) and e.mask is not None and e.id in self.words
-                for e, s in zip(examples, say, strict=True)
-            ]
-            texts = self._texts(items, told, which)
+        texts = None if self.head.config.text is None else self._texts(items, shown)
         with self.accelerator.autocast():
             out = self.model(batch.seen, texts)
-        t = losses.targets(examples, told, self.classes, device)
+        told = [words is not None for words in shown]
+        t = losses.targets([e for e, _ in items], told, self.classes, device)
         return losses.terms(out, batch.mask, batch.inside, t, self.plan.weights)
 
-    def _texts(self, items: Sequence[Item], told: Sequence[bool], which: np.ndarray) -> Tensor:
-        """The rows (see `segment.words`) of one of each told image's golden descriptions, zeros for the others."""
+    def _texts(self, items: Sequence[Item], shown: Sequence[Words | None]) -> Tensor:
+        """The rows (see `segment.words`) of what each item is shown."""
         assert self.head.config.text is not None
-        rows = [silence(self.head.config.text.width) for _ in items]
-        for i, ((e, number), t) in enumerate(zip(items, told, strict=True)):
-            if t:
-                words = self.words[e.id][int(which[i] * len(self.words[e.id]))]
-                rows[i] = row(words, lies_in(e, view_of(e, number), self.head))
+        nothing = silence(self.head.config.text.width)
+        rows = [
+            nothing if words is None else row(words, lies_in(e, view_of(e, number), self.head))
+            for (e, number), words in zip(items, shown, strict=True)
+        ]
         return torch.from_numpy(np.stack(rows)).to(self.accelerator.device)
 
     @torch.inference_mode()
@@ -198,8 +207,8 @@ class Trainer:
                 out = self.head.decode(batch.seen)
                 told = None
                 if self.head.config.text is not None:
-                    has = [e.id in self.words for e in chosen]
-                    texts = self._texts([(e, 0) for e in chosen], has, np.zeros(len(chosen)))
+                    shown = [self.words[e.id][0] if e.id in self.words else None for e in chosen]
+                    texts = self._texts([(e, 0) for e in chosen], shown)
                     told = self.head.follow(out, batch.seen, texts).mask
             masks, p = (
                 (out.mask.float().sigmoid() * batch.inside).cpu().numpy(),
