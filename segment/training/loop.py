@@ -158,7 +158,7 @@ class Trainer:
         return {"loss": float(sum(means.values())), **{k: float(v) for k, v in means.items()}}
 
     def _shown(self, rng: np.random.Generator) -> list[Words | None]:
-        """What each training image is shown in an epoch: a golden description, now and then another image's, or none."""
+        """What each training image is shown in an epoch: a golden description, at times another image's, or none."""
         examples = self.parts["training"]
         described = [i for i, e in enumerate(examples) if e.mask is not None and e.id in self.words]
         shown: list[Words | None] = [None] * len(examples)

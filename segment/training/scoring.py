@@ -42,8 +42,8 @@ def scores(
     """Validation figures at two thresholds; a figure that the data does not allow is left out.
 
     `giou`, `ciou`, `f1` over the images with a golden mask (as `segment.metrics` defines them), gated by
-    P(defective); `giou_told` where the descriptions are shown, which P(defective) does not hold back; `clean_marked` the share of flawless images with a
-    pixel marked; `auc` of P(defective), `srcc` of the quality.
+    P(defective); `giou_told` where the descriptions are shown, whose masks it does not hold back;
+    `clean_marked` the share of flawless images with a pixel marked; `auc` of P(defective), `srcc` of the quality.
     """
     from scipy.stats import spearmanr
 
