@@ -119,12 +119,18 @@ def train(
         words = _words(arguments.text, examples)
         trainer = Trainer(accelerator, head, started, kept, parts, words, _plan(arguments), out)
         trainer.fit(say)
+        kept_epoch = trainer.epoch - trainer.since
+        say(
+            f"kept: epoch {kept_epoch}"
+            if kept_epoch
+            else "kept: what training started from; no epoch was better"
+        )
         answers = trainer.answers()
         mask, presence = choose(parts["validation"], answers, arguments.clean_marked)
         head.set_thresholds(round(mask, 4), round(presence, 4))
         metrics = scores(parts["validation"], answers, mask, presence)
         if main:
-            about = {"encoder_digest": encoder.digest, "learnt_weights": learning}
+            about = {"encoder_digest": encoder.digest, "learnt_weights": learning, "kept_epoch": kept_epoch}
             _write(head, out, arguments, parts, _about_data(examples, digest), about, metrics, left_out)
         accelerator.wait_for_everyone()
         return metrics
@@ -163,7 +169,7 @@ def _write(
         "mask_threshold": head.config.mask_threshold,
         "presence_threshold": head.config.presence_threshold,
     }
-    plot(log, out / "curves.png")
+    plot(log, model["kept_epoch"], out / "curves.png")
     write_card(out, _plain(arguments), data, model, metrics, left_out)
     save_head(head, out)
     for name in (STATE, BEST):

@@ -58,6 +58,7 @@ def test_a_head_with_its_card_and_curves(trained: Path) -> None:
     with Image.open(trained / "curves.png") as curves:
         assert curves.width > 500
     assert len((trained / "log.jsonl").read_text().splitlines()) == told["model"]["epochs"] == 3
+    assert f"kept_epoch            {told['model']['kept_epoch']}\n" in card
     assert not any(name.startswith("encoder.") for name in weights(trained))
     assert not list(trained.glob("*.pt"))
 
