@@ -118,6 +118,8 @@ def train(
         kept = _filled(arguments.views, accelerator, encoder, head, parts, cache or out / _CACHE)
         words = _words(arguments.text, examples)
         trainer = Trainer(accelerator, head, started, kept, parts, words, _plan(arguments), out)
+        if not_learnt := ", ".join(_not_learnt(examples, arguments.weights)):
+            say(f"not learnt, so what the head says of it means nothing: {not_learnt}")
         trainer.fit(say)
         kept_epoch = trainer.epoch - trainer.since
         say(
@@ -131,6 +133,7 @@ def train(
         metrics = scores(parts["validation"], answers, mask, presence)
         if main:
             about = {"encoder_digest": encoder.digest, "learnt_weights": learning, "kept_epoch": kept_epoch}
+            about["not_learnt"] = not_learnt or "nothing"
             _write(head, out, arguments, parts, _about_data(examples, digest), about, metrics, left_out)
         accelerator.wait_for_everyone()
         return metrics
@@ -148,7 +151,14 @@ def _about_data(examples: list[Example], digest: str) -> dict[str, Any]:
         "flawless": sum(not e.defective for e in examples),
         "flawless, asked for": sum(e.asked for e in examples),
         "with a mask": sum(e.mask is not None for e in examples),
+        "with a quality": sum(e.quality is not None for e in examples),
     }
+
+
+def _not_learnt(examples: list[Example], weights: Weights) -> list[str]:
+    """What the head answers all the same."""
+    quality = weights.quality > 0 and any(e.quality is not None for e in examples)
+    return [n for n, learnt in (("P(defective)", weights.detection > 0), ("quality", quality)) if not learnt]
 
 
 def _write(
