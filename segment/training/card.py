@@ -13,6 +13,9 @@ _SHOWN = {
     "srcc": "SRCC of the quality",
     "clean_marked": "flawless images marked",
 }
+_DRAWN = (
+    "nano's encoder was trained on drawn scenes: of photographs and of generated pictures expect nothing."
+)
 
 
 def labelled(metrics: Mapping[str, float]) -> list[str]:
@@ -73,6 +76,7 @@ def write_card(
         f"Learned defect tokens in SAM's mask decoder over the frozen encoder `{arguments['encoder']}`: a mask, "
         "P(defective) and a quality of 1 to 5 for an image, by `flawscribe segment --model`.",
         "It knows only what its training data shows. Made by `flawscribe train segment`.",
+        *([_DRAWN] if arguments["encoder"] == "nano" else []),
         "",
         "## Validation",
         "",

@@ -131,4 +131,5 @@ def test_a_run_of_masks_alone_shows_neither_dashes_nor_doubles(build: Builder) -
     assert "none described" in text and "called defective" not in text
     assert "AUC of the mask head" in text and "AUC of the description" not in text
     assert "gated" not in text and ", raw" not in text and text.count("  gIoU  ") == 1
+    assert "The masks and quality scores come from nano's head" in text
     assert "of the mask head" in page and ">gated<" not in page and ">predicted<" in page

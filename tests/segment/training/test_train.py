@@ -53,6 +53,7 @@ def weights(head: Path) -> dict[str, torch.Tensor]:
 def test_a_head_with_its_card_and_curves(trained: Path) -> None:
     card = (trained / "CARD.md").read_text()
     told = json.loads((trained / "training.json").read_text())
+    assert "nano's encoder was trained on drawn scenes" in card
     assert told["data"]["digest"] in card and "gIoU" in card and "curves.png" in card
     assert told["model"]["learnt_weights"] > 1_000_000 and 0 <= told["validation"]["giou"] <= 1
     with Image.open(trained / "curves.png") as curves:
