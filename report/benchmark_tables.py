@@ -89,7 +89,13 @@ def scenes_table(section: dict[str, Any]) -> Table:
         MASK_HEAD,
         *_told(section),
     )
-    found = [Line(label, hint, _at(section, path)) for path, label, hint in _LINES]
+    masks = section["masks"]
+    gates = section["scored_by"] is not None or masks["giou_gated"] != masks["giou_raw"]
+    found = [
+        Line(label if gates else label.removesuffix(", gated"), hint, _at(section, path))
+        for path, label, hint in _LINES
+        if gates or not path.endswith("_raw")
+    ]
     lines = tuple(line for line in found if line.entry["n"] or line.entry["failed"])
     return Table(title(section), lines, notes=notes)
 

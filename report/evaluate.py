@@ -76,7 +76,7 @@ def notes(run: Run, results: dict[str, Any]) -> list[str]:
             "nano was trained on drawn scenes. Its words, masks and scores about real photographs or "
             "generated pictures are worth nothing; on drawn scenes they show that the whole chain works."
         )
-    elif stages.get("segment", {}).get("settings", {}).get("head") == "nano":
+    elif stages.get("segment", {}).get("settings", {}).get("model") == "nano":
         lines.append(
             "The masks and quality scores come from nano's head, which was trained on drawn scenes: about "
             "real photographs or generated pictures they are worth nothing."

@@ -148,8 +148,11 @@ def _tiles(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any], str, floa
         for name in path:
             entry = entry.get(name, {"value": None, "note": entry.get("absent", "")})
         note = entry.get("note") or ""
-        if section == "detection" and entry["value"] is not None:
-            note = f"from {metrics['detection']['auc_from']}"
+        if section == "detection" and "absent" not in metrics[section]:
+            if tables.undescribed(metrics[section]) and metrics[section]["auc_mask"]["n"]:
+                entry, note = metrics[section]["auc_mask"], "of the mask head"
+            elif entry["value"] is not None:
+                note = f"from {metrics[section]['auc_from']}"
         tiles.append((title, entry, note, worst, best))
     return tiles
 

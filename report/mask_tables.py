@@ -50,24 +50,25 @@ def masks_table(section: dict[str, Any]) -> Table:
     if "absent" in section:
         return Table("Masks", absent=section["absent"])
     lines = []
-    for variant in ("gated", "raw", *BASELINES):
+    variants = variants_of(section)
+    called = {v: f", {v}" if "raw" in variants else "" for v in variants} | {
+        v: f", {TITLES[v]}" for v in BASELINES
+    }
+    for variant in variants:
         names = tuple(_HINTS) if variant not in BASELINES else ("giou",)
         lines += [
-            Line(f"{_short(name)}, {TITLES[variant]}", _HINTS[name], section[variant][name]) for name in names
+            Line(_short(name) + called[variant], _HINTS[name], section[variant][name]) for name in names
         ]
-    for variant in ("gated", "raw"):
-        hint = "share of golden-flawless images with any marked pixel"
-        lines.append(Line(f"Flawless images marked, {variant}", hint, section["clean_marked"][variant]))
-    for variant in ("gated", "raw"):
-        hint = "mean marked share of golden-flawless images"
-        lines.append(Line(f"False area, {variant}", hint, section["false_area"][variant]))
+    for title, name, hint in (
+        ("Flawless images marked", "clean_marked", "share of golden-flawless images with any marked pixel"),
+        ("False area", "false_area", "mean marked share of golden-flawless images"),
+    ):
+        lines += [Line(title + called[v], hint, section[name][v]) for v in variants if v not in BASELINES]
     notes = ["Of defective pixels alone, over golden-defective images with a golden mask."]
     if section["gated_by"]:
         notes.append(
             "A gated mask is blank where the description says flawless; a raw one is the head's own."
         )
-    else:
-        notes.append("The run holds no descriptions, so nothing gates the masks: gated and raw are the same.")
     if section["without_golden_mask"]:
         notes.append(f"{section['without_golden_mask']} golden-defective images have no golden mask.")
     if failures := section["golden_mask_failures"]:
@@ -97,6 +98,11 @@ def variants_of(section: dict[str, Any]) -> list[str]:
     return [name for name in TITLES if name in section and name not in same]
 
 
+def _titles(variants: list[str]) -> dict[str, str]:
+    """Columns' titles; where nothing gates the masks, they are not called gated."""
+    return TITLES if "raw" in variants else TITLES | {"gated": TITLES["predicted"]}
+
+
 def _lines(entries: Sequence[dict[str, Any]]) -> tuple[Line, ...]:
     return tuple(Line("", entry.get("note", ""), entry) for entry in entries)
 
@@ -116,7 +122,7 @@ def _every(section: dict[str, Any]) -> Grid:
         "regions.",
         "2-class mIoU counts the background as a class: an empty mask gets near .5. It does not compare with gIoU.",
     )
-    columns = tuple(TITLES[v] for v in variants)
+    columns = tuple(_titles(variants)[v] for v in variants)
     return Grid("Masks, every figure", columns, rows, notes)
 
 
@@ -129,7 +135,8 @@ def _regions(section: dict[str, Any]) -> Grid:
         cells = [section[v][f"region_recall_{t}_{size}"] for t, v in columns]
         if cells[0]["n"]:
             rows.append((title, cells[0]["n"], _lines(cells)))
-    titles = tuple(f"IoU .{t // 10}, {TITLES[v]}" for t, v in columns)
+    called = _titles(variants)
+    titles = tuple(f"IoU .{t // 10}, {called[v]}" for t, v in columns)
     note = (
         "Share of golden regions (8-connected; n) that a predicted region of their own matches. The empty mask "
         "finds none."
@@ -151,7 +158,8 @@ def _groups(title: str, note: str, groups: dict[str, Any], variants: list[str]) 
         )
         for group, figures in groups.items()
     ]
-    titles = tuple(f"{_short(name)}, {TITLES[v].replace('-mask baseline', ' mask')}" for name, v in columns)
+    called = _titles(variants)
+    titles = tuple(f"{_short(name)}, {called[v].replace('-mask baseline', ' mask')}" for name, v in columns)
     told = (
         f"{note} n counts images with a golden mask, failed ones too.",
         "Left out: the empty mask's cIoU, F1, outlines and regions are 0, the full mask's outlines too.",

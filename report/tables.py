@@ -39,9 +39,18 @@ def _detection(section: dict[str, Any]) -> Table:
             hint = f"from {section['auc_from']}" if section["auc_from"] else ""
         if name == "auc_yes_no" and section["auc_from"] == "yes/no":
             continue
+        if name != "auc_mask" and undescribed(section):
+            continue
         lines.append(Line(label, hint, section[name]))
-    note = f"{section['n_defective']} golden-defective and {section['n_clean']} golden-clean images."
-    return Table("Detection", tuple(lines), notes=(note,))
+    notes = [f"{section['n_defective']} golden-defective and {section['n_clean']} golden-clean images."]
+    if undescribed(section):
+        notes.append("The run holds no descriptions: the mask head's own P(defective) is the only one.")
+    return Table("Detection", tuple(lines), notes=tuple(notes))
+
+
+def undescribed(section: dict[str, Any]) -> bool:
+    """Whether nothing was described, nor failed to be: lines of the description would be dashes alone."""
+    return not section["auc"]["n"] and not section["auc"]["failed"]
 
 
 def _texts(section: dict[str, Any]) -> Table:
@@ -83,9 +92,10 @@ def _quality(section: dict[str, Any]) -> Table:
 def as_text(metrics: dict[str, Any]) -> str:
     """The terminal's table: every figure with its interval, n, and what failed or was left unscored."""
     counts = metrics["counts"]
+    described = counts["outcomes"]["not described"] < counts["samples"]
     out = [
         f"{counts['samples']} samples: {counts['ok']} ok, {counts['failed']} failed; "
-        f"{counts['called_defective']} called defective"
+        + (f"{counts['called_defective']} called defective" if described else "none described")
     ]
     for stage, kinds in metrics["failures"].items():
         out.append(f"  failed at {stage}: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items()))

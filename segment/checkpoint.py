@@ -113,4 +113,5 @@ def _encoder_of(ref: EncoderRef, folder: Path, device: str) -> Encoder:
     try:
         return load_encoder(ref.name, device)
     except UserError as e:
-        raise SetupError(f"the encoder of {folder} cannot be loaded: {e}") from e
+        where = f"if it is elsewhere now, say so under encoder.name in {folder / 'config.json'}"
+        raise SetupError(f"the encoder of {folder} cannot be loaded: {e} ({where})") from e

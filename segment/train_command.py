@@ -127,6 +127,7 @@ def segment(
     """
     import json
 
+    from segment.training.card import labelled
     from segment.training.losses import Weights
     from segment.training.train import Arguments
     from segment.training.train import train as run
@@ -160,5 +161,5 @@ def segment(
         click.echo(json.dumps({"head": str(out), **figures}))
         return
     click.echo(f"head: {out}")
-    for name, value in figures.items():
-        click.echo(f"  {name:<14}{value:.3f}")
+    for line in labelled(figures):
+        click.echo(f"  {line}")

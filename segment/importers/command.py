@@ -116,6 +116,8 @@ def import_command(
         for name, n in lines:
             if n:
                 click.echo(f"  {name:<28}{n:>6}")
+        if done.unknown and given["unmarked"] == "unknown" and "unmarked" in FORMATS[format].options:
+            click.echo("not said: without annotations; if that means flawless, import with --unmarked clean")
         if done.failed:
             click.echo(f"what failed and why: {out / FAILURES}")
     sys.exit(1 if done.failed else 0)

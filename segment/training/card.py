@@ -13,14 +13,26 @@ _SHOWN = {
     "srcc": "SRCC of the quality",
     "clean_marked": "flawless images marked",
 }
+_DRAWN = (
+    "nano's encoder was trained on drawn scenes: of photographs and of generated pictures expect nothing."
+)
 
 
-def plot(log: list[dict[str, float]], file: Path) -> None:
-    """Draw the terms of the loss and the validation figures over the epochs, as a PNG."""
+def labelled(metrics: Mapping[str, float]) -> list[str]:
+    """A line a validation figure, with its name for people."""
+    return [f"{_SHOWN.get(k, 'cIoU' if k == 'ciou' else k):<34}{v:.3f}" for k, v in metrics.items()]
+
+
+def plot(log: list[dict[str, float]], kept: int, file: Path) -> None:
+    """Draw the terms of the loss and the validation figures over the epochs, as a PNG.
+
+    `kept` is the epoch whose weights the head has, 0 where those are what training started from.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
 
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
     epochs = [line["epoch"] for line in log]
@@ -32,6 +44,9 @@ def plot(log: list[dict[str, float]], file: Path) -> None:
             axes[1].plot(epochs, [line.get(name) for line in log], label=label)
     axes[1].set(title="Validation, not gated by P(defective)", xlabel="epoch", ylim=(0, 1.02))
     for axis in axes:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if kept:
+            axis.axvline(kept, color="grey", linestyle=":", label="kept")
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")
     figure.savefig(file, dpi=110)
@@ -61,6 +76,7 @@ def write_card(
         f"Learned defect tokens in SAM's mask decoder over the frozen encoder `{arguments['encoder']}`: a mask, "
         "P(defective) and a quality of 1 to 5 for an image, by `flawscribe segment --model`.",
         "It knows only what its training data shows. Made by `flawscribe train segment`.",
+        *([_DRAWN] if arguments["encoder"] == "nano" else []),
         "",
         "## Validation",
         "",
@@ -68,7 +84,7 @@ def write_card(
         "The thresholds were chosen on the same images: figures for a paper want a third part.",
         "",
     ]
-    lines += [f"    {_SHOWN.get(k, 'cIoU' if k == 'ciou' else k):<34}{v:.3f}" for k, v in metrics.items()]
+    lines += [f"    {line}" for line in labelled(metrics)]
     for title, part in (("Data", data), ("Model", model), ("Arguments", arguments)):
         lines += ["", f"## {title}", "", *(f"    {k:<22}{v}" for k, v in part.items())]
     if left_out:

@@ -98,7 +98,10 @@ def dhash(image: Image.Image) -> bytes:
 def _example(sample: Sample, digests: Digests) -> Example:
     golden = sample.golden
     if golden is None:
-        raise ImageFailure(FailureKind.BAD_ROW, "no golden annotation (defective, mask, quality)")
+        raise ImageFailure(
+            FailureKind.BAD_ROW,
+            "nothing says whether it is defective (columns defective, descriptions, mask)",
+        )
     for path in (sample.image, golden.mask or ""):
         if is_url(path):
             raise ImageFailure(FailureKind.MISSING_IMAGE, f"{path}: training takes local files")

@@ -118,13 +118,22 @@ def train(
         kept = _filled(arguments.views, accelerator, encoder, head, parts, cache or out / _CACHE)
         words = _words(arguments.text, examples)
         trainer = Trainer(accelerator, head, started, kept, parts, words, _plan(arguments), out)
+        if not_learnt := ", ".join(_not_learnt(examples, arguments.weights)):
+            say(f"not learnt, so what the head says of it means nothing: {not_learnt}")
         trainer.fit(say)
+        kept_epoch = trainer.epoch - trainer.since
+        say(
+            f"kept: epoch {kept_epoch}"
+            if kept_epoch
+            else "kept: what training started from; no epoch was better"
+        )
         answers = trainer.answers()
         mask, presence = choose(parts["validation"], answers, arguments.clean_marked)
         head.set_thresholds(round(mask, 4), round(presence, 4))
         metrics = scores(parts["validation"], answers, mask, presence)
         if main:
-            about = {"encoder_digest": encoder.digest, "learnt_weights": learning}
+            about = {"encoder_digest": encoder.digest, "learnt_weights": learning, "kept_epoch": kept_epoch}
+            about["not_learnt"] = not_learnt or "nothing"
             _write(head, out, arguments, parts, _about_data(examples, digest), about, metrics, left_out)
         accelerator.wait_for_everyone()
         return metrics
@@ -142,7 +151,14 @@ def _about_data(examples: list[Example], digest: str) -> dict[str, Any]:
         "flawless": sum(not e.defective for e in examples),
         "flawless, asked for": sum(e.asked for e in examples),
         "with a mask": sum(e.mask is not None for e in examples),
+        "with a quality": sum(e.quality is not None for e in examples),
     }
+
+
+def _not_learnt(examples: list[Example], weights: Weights) -> list[str]:
+    """What the head answers all the same."""
+    quality = weights.quality > 0 and any(e.quality is not None for e in examples)
+    return [n for n, learnt in (("P(defective)", weights.detection > 0), ("quality", quality)) if not learnt]
 
 
 def _write(
@@ -163,7 +179,7 @@ def _write(
         "mask_threshold": head.config.mask_threshold,
         "presence_threshold": head.config.presence_threshold,
     }
-    plot(log, out / "curves.png")
+    plot(log, model["kept_epoch"], out / "curves.png")
     write_card(out, _plain(arguments), data, model, metrics, left_out)
     save_head(head, out)
     for name in (STATE, BEST):

@@ -51,7 +51,7 @@ class Builder:
         self.rows: dict[str, list[Row]] = {"describe": [], "segment": [], "judge": []}
         self.settings: dict[str, dict[str, Any]] = {
             "describe": {"model": "nano", "protocol": "single"},
-            "segment": {"head": "nano"},
+            "segment": {"model": "nano"},
             "judge": {"judge": "claims"},
         }
 

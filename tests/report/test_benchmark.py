@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from flawscribe.records import Description
 from report.benchmark import benchmark
-from report.benchmark_tables import grids
+from report.benchmark_tables import grids, scenes_table
 from report.evaluate import evaluate
 from report.html import write_report
 from report.resamples import Resamples
@@ -173,6 +173,8 @@ def test_a_run_without_masks_or_without_descriptions(build: Builder, tmp_path_fa
     assert values(section, "prompt_only") == half()
     assert values(section, "mask_head")["plain"] == (1.0, 1.0)
     assert section["masks"]["justified_marked_gated"]["value"] == 1.0
+    labels = {line.label for line in scenes_table(section).lines}
+    assert "gIoU" in labels and not any("gated" in label or "raw" in label for label in labels)
 
 
 def test_shifts_make_no_pairs_with_each_other_and_stand_in_the_title(build: Builder) -> None:

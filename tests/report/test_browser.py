@@ -132,7 +132,7 @@ def test_without_scripts_everything_is_shown(browser: Browser, small: Builder) -
 
 def test_nothing_hostile_runs(browser: Browser, build: Builder) -> None:
     """Each string as prompt, description, golden text, id, generator, category, failure, file and model name."""
-    for stage, name in (("describe", "model"), ("segment", "head"), ("judge", "judge")):
+    for stage, name in (("describe", "model"), ("segment", "model"), ("judge", "judge")):
         build.settings[stage] = {name: "".join(RUNNING), "".join(RUNNING[34:]): RUNNING[34]}
     for i, text in enumerate(RUNNING):
         golden = Golden(defective=True, descriptions=(text, text), mask=text, category="objects")

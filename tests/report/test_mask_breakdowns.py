@@ -120,3 +120,16 @@ def test_size_of_the_golden_mask_is_known_without_a_prediction(build: Builder) -
     found = evaluate(build.run())["masks"]
     assert figure(found["raw"]["giou"]) == (None, 0, 2)
     assert figure(found["by_size"]["over_5"]["raw"]["giou"]) == (None, 0, 1)
+
+
+def test_a_run_of_masks_alone_shows_neither_dashes_nor_doubles(build: Builder) -> None:
+    build.add("a", YES, None, prediction(SMALL), gold_mask=SMALL)
+    build.add("b", NO, None, prediction(LARGE))
+    run = build.run()
+    metrics = evaluate(run)
+    text, page = as_text(metrics), Path(write_report(run, metrics=metrics)).read_text(encoding="utf-8")
+    assert "none described" in text and "called defective" not in text
+    assert "AUC of the mask head" in text and "AUC of the description" not in text
+    assert "gated" not in text and ", raw" not in text and text.count("  gIoU  ") == 1
+    assert "The masks and quality scores come from nano's head" in text
+    assert "of the mask head" in page and ">gated<" not in page and ">predicted<" in page

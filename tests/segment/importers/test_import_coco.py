@@ -152,9 +152,10 @@ def test_a_picture_without_annotations_is_not_called_clean_unasked(importing, pi
     pictures(picture, 1)
     content = document([[1, 1, 9, 1, 9, 9]]) | {"annotations": []}
     file = write("c.json", content)
-    assert importing("coco", file).samples["a.png"].golden is None
+    done = importing("coco", file)
+    assert done.samples["a.png"].golden is None and "import with --unmarked clean" in done.out
     done = importing("coco", file, "--unmarked", "clean", "--force")
-    assert not done.samples["a.png"].golden.defective
+    assert "--unmarked" not in done.out and not done.samples["a.png"].golden.defective
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,14 @@ def weights(head: Path) -> dict[str, torch.Tensor]:
 def test_a_head_with_its_card_and_curves(trained: Path) -> None:
     card = (trained / "CARD.md").read_text()
     told = json.loads((trained / "training.json").read_text())
+    assert "nano's encoder was trained on drawn scenes" in card
     assert told["data"]["digest"] in card and "gIoU" in card and "curves.png" in card
     assert told["model"]["learnt_weights"] > 1_000_000 and 0 <= told["validation"]["giou"] <= 1
     with Image.open(trained / "curves.png") as curves:
         assert curves.width > 500
     assert len((trained / "log.jsonl").read_text().splitlines()) == told["model"]["epochs"] == 3
+    assert f"kept_epoch            {told['model']['kept_epoch']}\n" in card
+    assert told["data"]["with a quality"] == 40 and told["model"]["not_learnt"] == "nothing"
     assert not any(name.startswith("encoder.") for name in weights(trained))
     assert not list(trained.glob("*.pt"))
 
@@ -149,7 +152,9 @@ def test_a_sam_checkpoint_and_pictures_of_any_shape(tmp_path: Path) -> None:
     (answer,) = predict(head, [Image.new("RGB", (70, 200))])
     assert answer.p_mask is not None
     shutil.rmtree(sam)
-    with pytest.raises(SetupError, match=r"the encoder of .* cannot be loaded"):
+    with pytest.raises(
+        SetupError, match=r"the encoder of .* cannot be loaded: no encoder .*under encoder\.name"
+    ):
         load_head(tmp_path / "head")
     save_sam(sam)
     other = load_file(sam / "model.safetensors")

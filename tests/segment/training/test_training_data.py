@@ -91,7 +91,7 @@ def spoil_golden(folder: Path, rows: Rows) -> None:
         (spoil_empty, "3.*defective, but its mask is empty"),
         (spoil_image, "3.*no such file"),
         (spoil_label, "3.*flawless, but its mask is not empty"),
-        (spoil_golden, "3.*no golden annotation"),
+        (spoil_golden, "3.*nothing says whether it is defective"),
     ],
 )
 def test_a_row_that_cannot_be_learnt_from_is_named(
