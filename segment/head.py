@@ -64,7 +64,8 @@ class HeadConfig:
     Either `vision`, the shape of a SAM encoder that is part of the checkpoint, or `encoder`, one that stands elsewhere.
     `mean` and `std` normalise RGB in [0, 1]; `mask_threshold` is the probability from which a pixel is
     marked, `presence_threshold` the P(defective) below which no pixel is. `detail` is the side in pixels of refined
-    masks, 0 where the head does not look at pixels; `text` is None for a head that takes no description.
+    masks, 0 where the head does not look at pixels; `text` is None for a head that takes no description. `unlearnt`
+    names what training did not teach it: "presence" (P(defective)), "quality".
     """
 
     decoder: dict[str, Any]
@@ -76,6 +77,7 @@ class HeadConfig:
     presence_threshold: float = 0.5
     detail: int = 0
     text: TextRef | None = None
+    unlearnt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,10 @@ class DefectHead(nn.Module):
     def set_thresholds(self, mask: float, presence: float) -> None:
         """Keep the thresholds, both probabilities, with the head."""
         self.config = replace(self.config, mask_threshold=mask, presence_threshold=presence)
+
+    def learnt(self, what: str) -> bool:
+        """Whether training taught it its "presence" (P(defective)) or "quality"."""
+        return what not in self.config.unlearnt
 
     def forward(
         self,

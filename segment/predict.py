@@ -51,7 +51,8 @@ def predict(
 
     `words` are the descriptions that a conditional head's masks follow, None for none.
     Whoever described a defect has decided that there is one: P(defective) holds no such mask back.
-    P(defective) is the whole picture's or, where it is higher, a tile's; the qualities are the whole picture's.
+    P(defective) is the whole picture's or, where it is higher, a tile's; the qualities are the whole picture's. What
+    the head was not taught is None, and decides nothing.
     """
     marking = marking or Marking()
     views = _views(head, images, marking.tiles, words)
@@ -114,6 +115,8 @@ def _answer(head: DefectHead, views: list[_View], marking: Marking) -> MaskPredi
     threshold = config.mask_threshold if marking.threshold is None else marking.threshold
     presence = config.presence_threshold if marking.presence is None else marking.presence
     found: list[RLE | None] = []
+    if not head.learnt("presence"):
+        presence = 0.0
     if whole.told or whole.presence >= presence:
         found.append(encode_runs(marked(_enlarged(head, whole), logit(threshold), whole.size)))
     tiles = [
@@ -126,9 +129,9 @@ def _answer(head: DefectHead, views: list[_View], marking: Marking) -> MaskPredi
     rle = union([one for one in found if one is not None])
     return MaskPrediction(
         rle=rle,
-        p_mask=max(view.presence for view in views),
-        quality=whole.quality[0],
-        quality_if_intended=whole.quality[1],
+        p_mask=max(view.presence for view in views) if head.learnt("presence") else None,
+        quality=whole.quality[0] if head.learnt("quality") else None,
+        quality_if_intended=whole.quality[1] if head.learnt("quality") else None,
         area=area_of(rle) / (whole.size[0] * whole.size[1]) if rle else 0.0,
         instances=components(rle) if marking.components else (),
     )

@@ -31,6 +31,7 @@ from segment.training.scoring import choose, scores
 from segment.training.split import split
 from segment.words import Words
 
+_NAMES = {"presence": "P(defective)", "quality": "quality"}
 _PLAN, _CACHE, _LOCK = "plan.json", "cache", "lock"
 # What is there before a training begins, of one that could not begin.
 _BEFORE = ("digests.jsonl", "pictures", _CACHE, _LOCK)
@@ -118,8 +119,10 @@ def train(
         kept = _filled(arguments.views, accelerator, encoder, head, parts, cache or out / _CACHE)
         words = _words(arguments.text, examples)
         trainer = Trainer(accelerator, head, started, kept, parts, words, _plan(arguments), out)
-        if not_learnt := ", ".join(_not_learnt(examples, arguments.weights)):
-            say(f"not learnt, so what the head says of it means nothing: {not_learnt}")
+        head.config = replace(head.config, unlearnt=_unlearnt(examples, arguments.weights))
+        not_learnt = ", ".join(_NAMES[what] for what in head.config.unlearnt)
+        if not_learnt:
+            say(f"not learnt, so the head will say nothing of it: {not_learnt}")
         trainer.fit(say)
         kept_epoch = trainer.epoch - trainer.since
         say(
@@ -128,9 +131,14 @@ def train(
             else "kept: what training started from; no epoch was better"
         )
         answers = trainer.answers()
-        mask, presence = choose(parts["validation"], answers, arguments.clean_marked)
+        mask, presence = choose(
+            parts["validation"], answers, arguments.clean_marked if head.learnt("presence") else 1.0
+        )
         head.set_thresholds(round(mask, 4), round(presence, 4))
         metrics = scores(parts["validation"], answers, mask, presence)
+        for name, of in (("auc", "presence"), ("srcc", "quality")):
+            if not head.learnt(of):
+                metrics.pop(name, None)
         if main:
             about = {"encoder_digest": encoder.digest, "learnt_weights": learning, "kept_epoch": kept_epoch}
             about["not_learnt"] = not_learnt or "nothing"
@@ -155,10 +163,10 @@ def _about_data(examples: list[Example], digest: str) -> dict[str, Any]:
     }
 
 
-def _not_learnt(examples: list[Example], weights: Weights) -> list[str]:
-    """What the head answers all the same."""
+def _unlearnt(examples: list[Example], weights: Weights) -> tuple[str, ...]:
+    """See `HeadConfig.unlearnt`."""
     quality = weights.quality > 0 and any(e.quality is not None for e in examples)
-    return [n for n, learnt in (("P(defective)", weights.detection > 0), ("quality", quality)) if not learnt]
+    return tuple(n for n, learnt in (("presence", weights.detection > 0), ("quality", quality)) if not learnt)
 
 
 def _write(

@@ -24,9 +24,11 @@ from scenes.dataset import write_scenes
 from segment.checkpoint import load_head, save_head
 from segment.encoders import load_encoder
 from segment.head import Seen, head_over
+from segment.marking import Marking
 from segment.predict import predict
 from segment.stage import segment_run
 from segment.train_command import train as verb
+from segment.training.losses import Weights
 from segment.training.train import Arguments, train
 from segment.words import Words
 
@@ -122,6 +124,27 @@ def test_segment_takes_it_and_follows_words(drawn: Path, trained: Path, tmp_path
     followed, held = predict(head, [image, image], words=said)
     assert followed.rle == told.rle and held.rle is None
     assert told.p_mask == pytest.approx(plain.p_mask) and told.quality == pytest.approx(plain.quality)
+
+
+def test_what_was_not_taught_is_not_answered(drawn: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    rows = [json.loads(line) for line in drawn.read_text().splitlines()]
+    for row in rows:
+        del row["quality"]
+        row["image"] = str(drawn.parent / row["image"])
+        if row.get("mask"):
+            row["mask"] = str(drawn.parent / row["mask"])
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    figures = train(
+        Arguments(data=str(data), views=1, epochs=1, weights=Weights(detection=0)), tmp_path / "head"
+    )
+    assert "auc" not in figures and "srcc" not in figures
+    head = load_head(tmp_path / "head")
+    assert head.config.unlearnt == ("presence", "quality") and head.config.presence_threshold == 0
+    image = Image.open(drawn.parent / "images" / "000001.png").convert("RGB")
+    (answer,) = predict(head, [image], Marking(presence=1.0))
+    assert answer.p_mask is answer.quality is answer.quality_if_intended is None
+    assert answer.rle is not None or answer.area == 0
 
 
 def test_a_sam_checkpoint_and_pictures_of_any_shape(tmp_path: Path) -> None:
