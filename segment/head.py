@@ -65,7 +65,8 @@ class HeadConfig:
     `mean` and `std` normalise RGB in [0, 1]; `mask_threshold` is the probability from which a pixel is
     marked, `presence_threshold` the P(defective) below which no pixel is. `detail` is the side in pixels of refined
     masks, 0 where the head does not look at pixels; `text` is None for a head that takes no description. `unlearnt`
-    names what training did not teach it: "presence" (P(defective)), "quality".
+    names what training did not teach it: "presence" (P(defective)), "quality". With `pooled` the mask has a say in
+    P(defective).
     """
 
     decoder: dict[str, Any]
@@ -78,24 +79,28 @@ class HeadConfig:
     detail: int = 0
     text: TextRef | None = None
     unlearnt: tuple[str, ...] = ()
+    pooled: bool = False
 
 
 @dataclass(frozen=True)
 class Seen:
     """What a head looks at, of b pictures: the encoder's `embedding` (b, width, grid, grid); where the head looks at
-    pixels too, `detail` (b, 3, m, m), normalised RGB with zeros beside the picture, and their `sharpness` (b, 6)."""
+    pixels too, `detail` (b, 3, m, m), normalised RGB with zeros beside the picture, and their `sharpness` (b, 6).
+    `shares` are the (height, width) of the frame, each in (0, 1], that the pictures take; None where all of it."""
 
     embedding: Tensor
     detail: Tensor | None = None
     sharpness: Tensor | None = None
+    shares: tuple[tuple[float, float], ...] | None = None
 
     def __getitem__(self, which: Tensor) -> "Seen":
-        """Those of some of the pictures."""
-        detail, sharp = self.detail, self.sharpness
+        """Those of some of the pictures, by a bool (b,)."""
+        detail, sharp, shares = self.detail, self.sharpness, self.shares
         return Seen(
             self.embedding[which],
             None if detail is None else detail[which],
             None if sharp is None else sharp[which],
+            None if shares is None else tuple(s for s, w in zip(shares, which.tolist(), strict=True) if w),
         )
 
 
@@ -197,12 +202,16 @@ class DefectHead(nn.Module):
     def look(self, pixels: Tensor, taken: Sequence[tuple[int, int]] | None = None) -> Seen:
         """What the head sees of frames; `taken` as for `forward`."""
         embedding, side = self.embed(pixels), self.config.detail
+        shares = tuple((h / self.side, w / self.side) for h, w in taken) if taken else None
         if not side:
-            return Seen(embedding)
+            return Seen(embedding, shares=shares)
         detail = interpolate(pixels, size=side, mode="area")
-        inner = [inside(t, self.side, side) for t in taken or [(self.side, self.side)] * len(pixels)]
-        sharp = [sharpness(d[:, :h, :w]) for d, (h, w) in zip(detail, inner, strict=True)]
-        return Seen(embedding, detail, torch.stack(sharp))
+        inner = shares or ((1.0, 1.0),) * len(pixels)
+        sharp = [
+            sharpness(d[:, :h, :w])
+            for d, (h, w) in zip(detail, (inside(i, side) for i in inner), strict=True)
+        ]
+        return Seen(embedding, detail, torch.stack(sharp), shares)
 
     def answer(self, seen: Seen, texts: Tensor | None = None) -> HeadOutput:
         """P(defective), quality and mask; where a row of `texts` (see `segment.words.row`) is not all zero, the mask
@@ -211,10 +220,24 @@ class DefectHead(nn.Module):
         P(defective) and quality never see the words: a description is made only of what somebody took to be
         defective, and its being there would tell the answer.
         """
-        return self.follow(self.decode(seen), seen, texts)
+        return self.follow(self.pool(self.decode(seen), seen), seen, texts)
+
+    def pool(self, out: HeadOutput, seen: Seen) -> HeadOutput:
+        """`out`, decoded without words, with P(defective) as the head answers it: pooled with the mask's surest pixel.
+
+        The mean of both log-odds (a logarithmic opinion pool: Genest and Zidek 1986). Each alone is sure of some
+        flawless pictures, but seldom both of one. It is made in the end, and not trained: on what the head has learnt
+        from, masks are surer than elsewhere.
+        """
+        if not self.config.pooled:
+            return out
+        shares = seen.shares or ((1.0, 1.0),) * len(out.mask)
+        inner = (inside(s, out.mask.shape[-1]) for s in shares)
+        peaks = torch.stack([m[:h, :w].max() for m, (h, w) in zip(out.mask, inner, strict=True)])
+        return replace(out, presence=(out.presence + peaks) / 2)
 
     def follow(self, out: HeadOutput, seen: Seen, texts: Tensor | None) -> HeadOutput:
-        """`out`, decoded without words, with the masks of the rows of `texts` that are not all zero following them."""
+        """`out`, made without words, with the masks of the rows of `texts` that are not all zero following them."""
         said = None if texts is None or not self.conditional else texts.abs().sum(1) > 0
         if texts is None or said is None or not bool(said.any()):
             return out
@@ -303,6 +326,7 @@ def head_over(encoder: Encoder, text: TextRef | None = None, refine: bool = True
         std=encoder.std,
         detail=min(encoder.side, _FINEST) if refine else 0,
         text=text,
+        pooled=True,
     )
     head = DefectHead(config, encoder)
     head.decoder.load_state_dict(source.mask_decoder.state_dict())

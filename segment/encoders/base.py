@@ -108,10 +108,10 @@ def frame_size(size: tuple[int, int], encoder: Framing) -> tuple[int, int]:
     return height, width
 
 
-def inside(taken: tuple[int, int], side: int, small: int) -> tuple[int, int]:
-    """The (height, width) that a picture takes in a map of `small` cells a side of a frame of `side` pixels, at least 1
-    each; in the frame it takes `taken`."""
-    height, width = (max(1, round(t * small / side)) for t in taken)
+def inside(shares: tuple[float, float], small: int) -> tuple[int, int]:
+    """The (height, width) that a picture takes in a map of the frame with `small` cells a side, at least 1 each; of the
+    frame it takes `shares`."""
+    height, width = (max(1, round(share * small)) for share in shares)
     return height, width
 
 

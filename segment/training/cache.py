@@ -12,14 +12,14 @@ from tqdm import tqdm
 
 from flawscribe.errors import UserError
 from flawscribe.images import ImageFailure, load_image
-from segment.encoders.base import Encoder
+from segment.encoders.base import Encoder, inside
 from segment.head import Seen
 from segment.importers.mask_files import read_mask
 from segment.predict import frames_at_once
 from segment.sharpness import sharpness
 from segment.training.data import Example
 from segment.training.store import Store, key
-from segment.training.views import framed_mask, framed_view, inside, view_of
+from segment.training.views import framed_mask, framed_view, shares, view_of
 
 _FORM = "1"  # of what is kept: another number where it is computed in another way
 Item = tuple[Example, int]  # an example and the number of its view
@@ -101,9 +101,9 @@ class Cache:
         """The kept arrays of items as tensors."""
         embedding = torch.from_numpy(self._get("embedding", items)).to(device).float()
         mask = torch.from_numpy(self._get("mask", items)).to(device).float() / 255
-        within = torch.zeros_like(mask)
-        for i, (example, number) in enumerate(items):
-            rows, columns = inside(view_of(example, number), self._encoder, self.side)
+        within, taken = torch.zeros_like(mask), tuple(shares(view_of(*i), self._encoder) for i in items)
+        for i, share in enumerate(taken):
+            rows, columns = inside(share, self.side)
             within[i, :rows, :columns] = 1
         detail = sharp = None
         if self._detail:
@@ -114,10 +114,10 @@ class Cache:
                 [
                     sharpness(pixels[:, :rows, :columns])
                     for pixels, item in zip(self._pixels(whole, device), whole, strict=True)
-                    for rows, columns in [inside(view_of(*item), self._encoder, self.side)]
+                    for rows, columns in [inside(shares(view_of(*item), self._encoder), self.side)]
                 ]
             )
-        return Batch(Seen(embedding, detail, sharp), mask, within)
+        return Batch(Seen(embedding, detail, sharp, taken), mask, within)
 
     def _pixels(self, items: Sequence[Item], device: torch.device) -> Tensor:
         mean, std = (

@@ -204,7 +204,7 @@ class Trainer:
             chosen = [examples[i] for i in indices]
             batch = self.cache.batch([(e, 0) for e in chosen], self.accelerator.device)
             with self.accelerator.autocast():
-                out = self.head.decode(batch.seen)
+                out = self.head.pool(self.head.decode(batch.seen), batch.seen)
                 told = None
                 if self.head.config.text is not None:
                     shown = [self.words[e.id][0] if e.id in self.words else None for e in chosen]

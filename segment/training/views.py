@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from segment.encoders import base, frame, frame_size
+from segment.encoders import frame, frame_size
 from segment.encoders.base import Framing
 from segment.places import Fractions
 from segment.training.data import Example
@@ -93,9 +93,10 @@ def framed_mask(mask: np.ndarray | None, view: View, encoder: Framing, side: int
     return (interpolate(large, size=side, mode="area")[0, 0] * 255).round().byte().numpy()
 
 
-def inside(view: View, encoder: Framing, side: int) -> tuple[int, int]:
-    """The rows and columns of a (side, side) map of the frame that the picture takes, at least 1 each."""
-    return base.inside(frame_size(view.size, encoder), encoder.side, side)
+def shares(view: View, encoder: Framing) -> tuple[float, float]:
+    """The (height, width) of the frame that the view's picture takes, each in (0, 1]."""
+    height, width = frame_size(view.size, encoder)
+    return height / encoder.side, width / encoder.side
 
 
 def lies_in(example: Example, view: View, encoder: Framing) -> Fractions:
