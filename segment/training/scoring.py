@@ -7,7 +7,7 @@ import numpy as np
 
 from segment.training.data import Example
 
-_CONFIDENCE = 0.9
+_CONFIDENCE = 0.8
 GRID = np.round(np.arange(0.2, 0.81, 0.05), 2)
 """The thresholds of a pixel's probability among which validation chooses."""
 
@@ -81,7 +81,7 @@ def scores(
 def choose(examples: Sequence[Example], a: Answers, most: float) -> tuple[float, float]:
     """The thresholds (of a pixel, of P(defective)) with the best gIoU that mark at most `most` of the flawless images.
 
-    So few of those are marked here that among all flawless images it is at most `most` with a confidence of 90 % (the
+    So few of those are marked here that among all flawless images it is at most `most` with a confidence of 80 % (the
     upper bound of Clopper and Pearson, as in Bates et al. 2021, risk-controlling prediction sets); of too few
     to say that, none. Without flawless images P(defective) decides nothing.
     """
@@ -102,7 +102,7 @@ def choose(examples: Sequence[Example], a: Answers, most: float) -> tuple[float,
 
 
 def tolerated(n: int, most: float) -> int:
-    """How many of n may be marked, so that the share of all is at most `most` with a confidence of 90 %."""
+    """How many of n may be marked, so that the share of all is at most `most` with a confidence of 80 %."""
     from scipy.stats import beta
 
     marked = np.arange(n)

@@ -55,3 +55,15 @@ def test_a_head_marks_more_where_the_words_point() -> None:
     difference = (pointed.mask - without.mask)[0]
     assert difference[:56, :56].min() > 1 and difference[72:, 72:].max() < -1
     torch.testing.assert_close(pointed.presence, without.presence)
+
+
+def test_the_masks_surest_pixel_has_a_say_but_not_in_the_padding() -> None:
+    head = head_over(load_encoder("nano")).eval()
+    frames = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    taken = [(128, 128), (128, 40)]
+    with torch.inference_mode():
+        seen = head.look(frames, taken)
+        raw, pooled = head.decode(seen), head(frames, taken=taken)
+    peaks = torch.stack([raw.mask[0].max(), raw.mask[1, :, :40].max()])
+    torch.testing.assert_close(pooled.presence, (raw.presence + peaks) / 2)
+    torch.testing.assert_close(pooled.mask, raw.mask)
