@@ -4,12 +4,13 @@
 
 Beside the head stand nano's packaged one, an empty and a full mask. Of each base scene six rows: one clean
 picture, three with a defect, two in which the prompt asked for what looks wrong. With a head that follows
-descriptions, nano describes the pictures, and the masks that follow its words are compared with the others,
-picture by picture. Intervals are bootstrapped over base scenes. Each set of answers stands in a run directory of
-its own under --work; started again, it goes on where it was.
+descriptions, the masks that follow people's words (the golden texts), and those that follow what nano says of the
+pictures, are compared with the others, picture by picture. Intervals are bootstrapped over base scenes. Each set of
+answers stands in a run directory of its own under --work; started again, it goes on where it was.
 """
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from flawscribe.external import import_descriptions
 from flawscribe.inputs import open_run
 from flawscribe.records import MaskPrediction
 from flawscribe.runs import Run, record_of
@@ -165,18 +167,15 @@ def baselines(rows: list[Answered]) -> None:
     )
 
 
-def told(rows: list[Answered], following: list[Answered], open_: list[Answered], said: list[bool]) -> None:
-    """Masks that follow nano's descriptions against those that do not, on the same pictures.
+def told(whose: str, rows: list[Answered], following: list[Answered], alone: list[Answered]) -> None:
+    """Masks that follow descriptions against those that do not (`rows`), on the same pictures.
 
-    Words also lift the gate of P(defective): `open_` are masks without words and without it, for the part of the gain
-    that the words make alone, on pictures that were described as defective (`said`).
+    Words also lift the gate of P(defective): `alone` are masks without words and, where there are some, without it, for
+    the part of the gain that the words make by themselves.
     """
     sick = [b for b in following if b.defective]
     clean = [b for b in following if b.arm == "clean"]
-    alone = [
-        b if told_it else a for a, b, told_it in zip(following, open_, said, strict=True)
-    ]  # the gate lifted where there are words
-    print(f"\n{'Following the descriptions':<48}value  95 % interval        n")
+    print(f"\n{f'Following {whose}':<48}value  95 % interval        n")
     print(line("gIoU", over_bases(giou, sick)))
     print(line("Pixel F1, mean of images", over_bases(f1, sick)))
     print(line("gIoU, more than without (paired)", gain(rows, following)))
@@ -209,12 +208,17 @@ def main() -> None:
 
     def run_of(name: str, **how: Any) -> list[Answered]:
         run = open_run(str(manifest), str(args.work / name))
-        if how.get("prompt_with"):
-            from describe.stage import describe_run
-
-            describe_run(run, model="nano", engine="transformers")
         segment_run(run, **how)
         return answered(run)
+
+    def follow(name: str, whose: str, describe: Callable[[Run], object]) -> None:
+        run = open_run(str(manifest), str(args.work / name))
+        describe(run)
+        following = run_of(name, model=args.model, prompt_with="describe", redo=True)
+        rows = run.lookup("describe")
+        said = [bool((row := rows(s.id)) and row.record and row.record["defective"]) for s in run.samples()]
+        alone = [b if told_it else a for a, b, told_it in zip(ours, ungated, said, strict=True)]
+        told(whose, ours, following, alone)
 
     name = Path(args.model).resolve().name
     ours = run_of(name, model=args.model)
@@ -222,12 +226,20 @@ def main() -> None:
     table("nano, as packaged", run_of("packaged", model="nano"))
     baselines(ours)
     if read_config(Path(args.model)).text is not None and not args.no_describe:
-        following = run_of("described", model=args.model, prompt_with="describe", redo=True)
+        from describe.stage import describe_run
+
         ungated = run_of(f"{name}-ungated", model=args.model, marking=Marking(presence=0.0))
-        run = open_run(str(args.work / "described"))
-        rows = run.lookup("describe")
-        said = [bool((row := rows(s.id)) and row.record and row.record["defective"]) for s in run.samples()]
-        told(ours, following, ungated, said)
+        texts = args.work / "golden.jsonl"
+        with texts.open("w", encoding="utf-8") as f:
+            for sample in open_run(str(manifest), str(args.work / name)).samples():
+                golden = sample.golden.references()[0] if sample.golden and sample.golden.defective else None
+                f.write(json.dumps({"id": sample.id, "description": golden}) + "\n")
+        follow("golden", "people's descriptions", lambda run: import_descriptions(run, str(texts)))
+        follow(
+            "described",
+            "nano's descriptions",
+            lambda run: describe_run(run, model="nano", engine="transformers"),
+        )
 
 
 if __name__ == "__main__":
