@@ -65,12 +65,16 @@ def test_an_unknown_engine_is_named_with_its_like(pictures: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("option", "value"),
-    [("--temperature", "nan"), ("--timeout", "nan"), ("--timeout", "inf"), ("--model", "~nosuch/x")],
+    ("option", "value"), [("--temperature", "nan"), ("--timeout", "nan"), ("--timeout", "inf")]
 )
-def test_values_that_cannot_be_are_one_line(pictures: Path, tmp_path: Path, option: str, value: str) -> None:
-    server = [] if option == "--model" else ["--base-url", "http://127.0.0.1:9/v1"]
-    result = call(pictures, "-o", tmp_path / "run", *server, option, value)
+def test_numbers_that_cannot_be_are_one_line(pictures: Path, tmp_path: Path, option: str, value: str) -> None:
+    result = call(pictures, "-o", tmp_path / "run", "--base-url", "http://127.0.0.1:9/v1", option, value)
+    assert result.exit_code == 2 and not (tmp_path / "run").exists()
+    assert f"Invalid value for '{option}'" in result.output.splitlines()[-1]
+
+
+def test_a_home_that_is_nobodys_is_one_line(pictures: Path, tmp_path: Path) -> None:
+    result = call(pictures, "-o", tmp_path / "run", "--model", "~nosuch/x")
     assert type(result.exception) is UserError
     assert "\n" not in str(result.exception)
 
