@@ -93,6 +93,10 @@ class Seen:
     sharpness: Tensor | None = None
     shares: tuple[tuple[float, float], ...] | None = None
 
+    def inner(self, side: int) -> list[tuple[int, int]]:
+        """The (height, width) that each picture takes in a map of the frame with `side` cells a side."""
+        return [inside(share, side) for share in self.shares or ((1.0, 1.0),) * len(self.embedding)]
+
     def __getitem__(self, which: Tensor) -> "Seen":
         """Those of some of the pictures, by a bool (b,)."""
         detail, sharp, shares = self.detail, self.sharpness, self.shares
@@ -206,12 +210,9 @@ class DefectHead(nn.Module):
         if not side:
             return Seen(embedding, shares=shares)
         detail = interpolate(pixels, size=side, mode="area")
-        inner = shares or ((1.0, 1.0),) * len(pixels)
-        sharp = [
-            sharpness(d[:, :h, :w])
-            for d, (h, w) in zip(detail, (inside(i, side) for i in inner), strict=True)
-        ]
-        return Seen(embedding, detail, torch.stack(sharp), shares)
+        seen = Seen(embedding, detail, shares=shares)
+        sharp = [sharpness(d[:, :h, :w]) for d, (h, w) in zip(detail, seen.inner(side), strict=True)]
+        return replace(seen, sharpness=torch.stack(sharp))
 
     def answer(self, seen: Seen, texts: Tensor | None = None) -> HeadOutput:
         """P(defective), quality and mask; where a row of `texts` (see `segment.words.row`) is not all zero, the mask
@@ -231,8 +232,7 @@ class DefectHead(nn.Module):
         """
         if not self.config.pooled:
             return out
-        shares = seen.shares or ((1.0, 1.0),) * len(out.mask)
-        inner = (inside(s, out.mask.shape[-1]) for s in shares)
+        inner = seen.inner(out.mask.shape[-1])
         peaks = torch.stack([m[:h, :w].max() for m, (h, w) in zip(out.mask, inner, strict=True)])
         return replace(out, presence=(out.presence + peaks) / 2)
 
