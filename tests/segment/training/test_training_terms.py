@@ -1,12 +1,17 @@
 """What the losses learn from, and the thresholds that validation chooses."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 
 from segment.head import HeadOutput
 from segment.training.data import Example
+from segment.training.loop import Trainer
 from segment.training.losses import Weights, balance, targets, terms
 from segment.training.scoring import GRID, Answers, choose, count, scores, tolerated
+from segment.words import Words
 
 CPU = torch.device("cpu")
 
@@ -127,3 +132,15 @@ def test_counts_at_each_threshold() -> None:
     both, marked = count(np.where(golden, 0.6, 0.3), golden)
     assert both.tolist() == [8 * (t <= 0.6) for t in GRID]
     assert marked.tolist() == [8 * (t <= 0.6) + 8 * (t <= 0.3) for t in GRID]
+
+
+def test_descriptions_shown_are_of_defects_and_some_are_wrong() -> None:
+    examples = [replace(example(i % 2 == 1), id=str(i)) for i in range(4000)]
+    words = {e.id: [Words(np.array([float(e.id)]))] for e in examples if e.texts}
+    trainer = SimpleNamespace(parts={"training": examples}, words=words, plan=SimpleNamespace(say=0.5))
+    shown = Trainer._shown(trainer, np.random.default_rng(0))  # type: ignore[arg-type]
+    assert not any(shown[::2])  # flawless ones are shown none
+    told = [(i, w.vector[0]) for i, w in enumerate(shown) if w is not None]
+    assert 0.45 < len(told) / 2000 < 0.55
+    assert 0.2 < np.mean([i != whose for i, whose in told]) < 0.3
+    assert all(whose % 2 == 1 for _, whose in told)
